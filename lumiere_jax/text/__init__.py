@@ -1,0 +1,23 @@
+"""Text: what the networks see of a prompt, and the tokenisers that make it. Imports no JAX.
+
+tokenizer = open_tokenizer("bytes")
+tokens = tokenizer.encode(["a red circle", ""], length=32)  # "" is the null text
+text = Text(embedding, tokens.mask)
+"""
+
+from lumiere_jax.text.text import Text, Tokens
+from lumiere_jax.text.tokenizers import (
+    ByteTokenizer,
+    SentencePieceTokenizer,
+    Tokenizer,
+    open_tokenizer,
+)
+
+__all__ = [
+    "ByteTokenizer",
+    "SentencePieceTokenizer",
+    "Text",
+    "Tokenizer",
+    "Tokens",
+    "open_tokenizer",
+]
