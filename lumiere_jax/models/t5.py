@@ -1,0 +1,227 @@
+"""The T5 v1.1 encoder (also ByT5), which turns tokens into the text states the U-Net reads.
+
+Architecture: "Exploring the Limits of Transfer Learning" (arXiv 1910.10683) with the v1.1 changes
+of "GLU Variants Improve Transformer" (arXiv 2002.05202): pre-normalised blocks, RMSNorm without a
+mean, no biases, one table of relative-position biases shared by every block, no 1/√d in the logits,
+and a feed-forward layer gated by a tanh-form GELU.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class T5Config:
+    """Shape of a T5 v1.1 encoder.
+
+    Attributes:
+      vocabulary_size: rows of the token embedding.
+      width: channels of the residual stream and of the output, d.
+      feed_forward: hidden channels of the gated feed-forward layer.
+      heads: attention heads.
+      head_dim: channels a head; heads × head_dim need not equal the width.
+      layers: number of blocks.
+      buckets: rows of the relative-position table, half of them for each direction.
+      max_distance: tokens further apart than this share the last bucket.
+      norm_epsilon: added to the mean square in RMSNorm.
+    """
+
+    vocabulary_size: int
+    width: int
+    feed_forward: int
+    heads: int
+    layers: int
+    head_dim: int = 64
+    buckets: int = 32
+    max_distance: int = 128
+    norm_epsilon: float = 1e-6
+
+    @classmethod
+    def preset(cls, name: str) -> T5Config:
+        """The published encoder of that name: `small` … `xxl`, `byt5_small` … `byt5_xxl`, `demo`.
+
+        Raises:
+          ValueError: no preset has this name.
+        """
+        if name not in _PRESETS:
+            raise ValueError(f"no T5 preset {name!r}; one of {', '.join(_PRESETS)}")
+        return cls(**_PRESETS[name])
+
+
+def _sizes(vocabulary_size: int, width: int, feed_forward: int, heads: int, layers: int) -> dict:
+    return {
+        "vocabulary_size": vocabulary_size,
+        "width": width,
+        "feed_forward": feed_forward,
+        "heads": heads,
+        "layers": layers,
+    }
+
+
+_PRESETS = {
+    "small": _sizes(32128, 512, 1024, 6, 8),
+    "base": _sizes(32128, 768, 2048, 12, 12),
+    "large": _sizes(32128, 1024, 2816, 16, 24),
+    "xl": _sizes(32128, 2048, 5120, 32, 24),
+    "xxl": _sizes(32128, 4096, 10240, 64, 24),
+    "byt5_small": _sizes(384, 1472, 3584, 6, 12),
+    "byt5_base": _sizes(384, 1536, 3968, 12, 18),
+    "byt5_large": _sizes(384, 1536, 3840, 16, 36),
+    "byt5_xl": _sizes(384, 2560, 6720, 32, 36),
+    "byt5_xxl": _sizes(384, 4672, 12352, 64, 36),
+    # Byte level and trainable from nothing on a laptop.
+    "demo": {**_sizes(384, 64, 128, 4, 2), "head_dim": 16},
+}
+
+
+def relative_position_bucket(
+    distance: Int[np.ndarray, "..."], buckets: int, max_distance: int
+) -> Int[np.ndarray, "..."]:
+    """Bucket of each signed distance `key position − query position`.
+
+    Half of the buckets serve keys after the query. In each half, short distances have a bucket of
+    their own and longer ones share logarithmic buckets up to `max_distance` (arXiv 1910.10683,
+    section 2.1).
+    """
+    half = buckets // 2
+    exact = half // 2
+    magnitude = np.abs(distance)
+    # float32 throughout: the published weights were trained with its rounding of the edges.
+    ratio = np.maximum(magnitude, 1).astype(np.float32) / np.float32(exact)
+    scale = np.float32(np.log(max_distance / exact))
+    logarithmic = exact + (np.log(ratio) / scale * np.float32(half - exact)).astype(np.int32)
+    inside = np.where(magnitude < exact, magnitude, np.minimum(logarithmic, half - 1))
+    return (inside + half * (distance > 0)).astype(np.int32)
+
+
+class RelativeBias(nnx.Module):
+    """One learned number a head and relative-position bucket, added to every block's logits."""
+
+    def __init__(self, config: T5Config, *, rngs: nnx.Rngs):
+        self.buckets, self.max_distance = config.buckets, config.max_distance
+        start = jax.random.normal(rngs.params(), (config.buckets, config.heads))
+        self.embedding = nnx.Param(start * config.width**-0.5)
+
+    def __call__(self, length: int) -> Float[Array, "heads l l"]:
+        position = np.arange(length)
+        distance = position[None, :] - position[:, None]  # [query, key]
+        bucket = relative_position_bucket(distance, self.buckets, self.max_distance)
+        return jnp.moveaxis(self.embedding[...].astype(jnp.float32)[bucket], -1, 0)
+
+
+def _linear(inputs: int, outputs: int, deviation: float, dtype: jnp.dtype, rngs: nnx.Rngs):
+    """A linear layer without bias, started with the given standard deviation as T5 does."""
+    start = nnx.initializers.normal(deviation)
+    return nnx.Linear(inputs, outputs, use_bias=False, kernel_init=start, dtype=dtype, rngs=rngs)
+
+
+class Attention(nnx.Module):
+    """Self-attention with a position bias and no scaling of the logits; softmax in float32."""
+
+    def __init__(self, config: T5Config, *, dtype: jnp.dtype, rngs: nnx.Rngs):
+        width, inner = config.width, config.heads * config.head_dim
+        self.heads = config.heads
+        self.norm = nnx.RMSNorm(width, epsilon=config.norm_epsilon, dtype=dtype, rngs=rngs)
+        # The query's smaller start takes the place of 1/√d in the logits.
+        query_deviation = (width * config.head_dim) ** -0.5
+        self.query = _linear(width, inner, query_deviation, dtype, rngs)
+        self.key = _linear(width, inner, width**-0.5, dtype, rngs)
+        self.value = _linear(width, inner, width**-0.5, dtype, rngs)
+        self.out = _linear(inner, width, inner**-0.5, dtype, rngs)
+
+    def __call__(
+        self,
+        x: Float[Array, "b l d"],
+        bias: Float[Array, "heads l l"],
+        mask: Bool[Array, "b l"] | None,
+    ) -> Float[Array, "b l d"]:
+        hidden = self.norm(x)
+        split = (*x.shape[:2], self.heads, -1)
+        query, key, value = (
+            layer(hidden).reshape(split) for layer in (self.query, self.key, self.value)
+        )
+        logits = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type=jnp.float32)
+        logits = logits + bias
+        if mask is not None:
+            logits = jnp.where(mask[:, None, None, :], logits, jnp.finfo(jnp.float32).min)
+        weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)
+        mixed = jnp.einsum("bhqk,bkhd->bqhd", weights, value)
+        return x + self.out(mixed.reshape(*x.shape[:2], -1))
+
+
+class FeedForward(nnx.Module):
+    """RMSNorm, then down(gelu(gate(x)) · up(x)), added to the input."""
+
+    def __init__(self, config: T5Config, *, dtype: jnp.dtype, rngs: nnx.Rngs):
+        width, hidden = config.width, config.feed_forward
+        self.norm = nnx.RMSNorm(width, epsilon=config.norm_epsilon, dtype=dtype, rngs=rngs)
+        self.gate = _linear(width, hidden, width**-0.5, dtype, rngs)
+        self.up = _linear(width, hidden, width**-0.5, dtype, rngs)
+        self.down = _linear(hidden, width, hidden**-0.5, dtype, rngs)
+
+    def __call__(self, x: Float[Array, "b l d"]) -> Float[Array, "b l d"]:
+        hidden = self.norm(x)
+        return x + self.down(jax.nn.gelu(self.gate(hidden), approximate=True) * self.up(hidden))
+
+
+class Block(nnx.Module):
+    """Attention, then the feed-forward layer."""
+
+    def __init__(self, config: T5Config, *, dtype: jnp.dtype, rngs: nnx.Rngs):
+        self.attention = Attention(config, dtype=dtype, rngs=rngs)
+        self.feed_forward = FeedForward(config, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: Array, bias: Array, mask: Array | None) -> Float[Array, "b l d"]:
+        return self.feed_forward(self.attention(x, bias, mask))
+
+
+class T5Encoder(nnx.Module):
+    """Tokens in, one state a token out.
+
+    Args:
+      config: the architecture.
+      dtype: compute dtype. bfloat16 works, float16 overflows in the larger sizes.
+      remat: recompute each block in the backward pass.
+      rngs: the start of the parameters.
+    """
+
+    def __init__(self, config: T5Config, *, dtype: jnp.dtype, remat: bool = False, rngs: nnx.Rngs):
+        self.layers, self.remat = config.layers, remat
+        self.token_embedding = nnx.Embed(
+            config.vocabulary_size,
+            config.width,
+            embedding_init=nnx.initializers.normal(1.0),
+            dtype=dtype,
+            rngs=rngs,
+        )
+        self.relative_bias = RelativeBias(config, rngs=rngs)
+        for layer in range(config.layers):
+            setattr(self, f"block_{layer}", Block(config, dtype=dtype, rngs=rngs))
+        self.final_norm = nnx.RMSNorm(
+            config.width, epsilon=config.norm_epsilon, dtype=dtype, rngs=rngs
+        )
+
+    def __call__(
+        self, tokens: Int[Array, "b l"], mask: Bool[Array, "b l"] | None = None
+    ) -> Float[Array, "b l d"]:
+        """Text states at every position, padding included.
+
+        Args:
+          tokens: token ids.
+          mask: True at real tokens. It hides padding from the others as keys only: padded
+            positions are computed too, since Imagen-like models read them. None: nothing hidden.
+        """
+        run = nnx.remat(Block.__call__) if self.remat else Block.__call__
+        x = self.token_embedding(tokens)
+        bias = self.relative_bias(tokens.shape[1])
+        mask = None if mask is None else mask.astype(bool)
+        for layer in range(self.layers):
+            x = run(getattr(self, f"block_{layer}"), x, bias, mask)
+        return self.final_norm(x)
