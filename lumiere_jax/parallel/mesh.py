@@ -1,0 +1,70 @@
+"""The device mesh: always the same four axes, of size 1 where they are not used.
+
+  replica   copies of the model; crosses slices and slow networks
+  fsdp      the batch, and the stored parameters (gathered when they are used)
+  context   the frames of one clip
+  tensor    attention heads and hidden channels
+
+Because every axis always exists, no sharding rule has to ask which of them are there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+from jax.sharding import AxisType, Mesh
+
+AXES = ("replica", "fsdp", "context", "tensor")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeshConfig:
+    """Devices along each axis; one of them may be -1: all the devices that are left.
+
+    By default everything is data-parallel: each device holds the whole model.
+    """
+
+    replica: int = -1
+    fsdp: int = 1
+    context: int = 1
+    tensor: int = 1
+
+    def shape(self, devices: int) -> tuple[int, int, int, int]:
+        """Sizes of the four axes on `devices` devices.
+
+        Raises:
+          ValueError: the sizes do not multiply to the number of devices.
+        """
+        sizes = [getattr(self, axis) for axis in AXES]
+        if any(size == 0 or size < -1 for size in sizes) or sizes.count(-1) > 1:
+            raise ValueError(
+                f"mesh={dict(zip(AXES, sizes))}: sizes are positive, and at most one is -1 "
+                "(the rest); set e.g. --config.mesh.replica=-1"
+            )
+        known = math.prod(size for size in sizes if size != -1)
+        if devices % known or (-1 not in sizes and known != devices):
+            raise ValueError(
+                f"mesh={dict(zip(AXES, sizes))} does not fit {devices} devices; "
+                f"set --config.mesh.replica=-1 and the others to divisors of {devices}"
+            )
+        return tuple(devices // known if size == -1 else size for size in sizes)
+
+
+def make_mesh(
+    config: MeshConfig | None = None, devices: Sequence[jax.Device] | None = None
+) -> Mesh:
+    """The mesh of `config` (all data-parallel when None) over `devices` (all of them when None).
+
+    Raises:
+      ValueError: the axes do not multiply to the number of devices.
+    """
+    config = config or MeshConfig()
+    devices = jax.devices() if devices is None else devices
+    # Auto, said aloud: jax.make_mesh defaults to Explicit axes, under which Flax convolutions
+    # with sharded kernels raise.
+    return jax.make_mesh(
+        config.shape(len(devices)), AXES, axis_types=(AxisType.Auto,) * 4, devices=devices
+    )
