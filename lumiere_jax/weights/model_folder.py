@@ -1,0 +1,191 @@
+"""Our own model folder: `model.json` and one safetensors file a network.
+
+    model.json             format, version, settings, and for each network its type, configuration,
+                           file and settings (diffusion, sampling, frames, size, frame rate, …)
+    base.safetensors       parameters; names are the paths of the tree joined by "/"
+    text.safetensors       …
+
+The configuration alone rebuilds the network, so nothing is stored that could run as code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from lumiere_jax.models import T5Config, UNetConfig, network
+from lumiere_jax.weights.dataclass_json import from_json, to_json
+from lumiere_jax.weights.safetensors_file import SafetensorsFile, TensorInfo, write_safetensors
+from lumiere_jax.weights.tree import (
+    Params,
+    Shardings,
+    check_same_names,
+    flat_shardings,
+    flatten,
+    place,
+    unflatten,
+)
+
+VERSION = 1
+_CONFIG_TYPES = {kind.__name__: kind for kind in (UNetConfig, T5Config)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Part:
+    """One network of a model.
+
+    Attributes:
+      config: a `UNetConfig` or `T5Config`.
+      params: its parameters; None where only the description was read.
+      settings: anything that JSON and dataclasses hold, such as `{"diffusion": DiffusionConfig(…),
+        "frames": 16, "size": 64, "fps": 16}`. Read back as plain values; `from_json` makes a
+        dataclass of them.
+    """
+
+    config: Any
+    params: Params | None = None
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Model:
+    """The networks of one model by name (`base`, `ssr`, `text`, …) and settings of the whole."""
+
+    parts: Mapping[str, Part]
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def write_model(folder: epath.PathLike, model: Model, *, dtype: Any = None) -> None:
+    """Writes a model folder. `model.json` comes last: a folder without it is unfinished.
+
+    Args:
+      folder: a folder that does not exist yet, or is empty.
+      model: networks and settings.
+      dtype: `bfloat16` or `float32`; None keeps each array's own.
+
+    Raises:
+      FileExistsError: something is in the folder already.
+      ValueError: parameters that are not those of the configuration.
+    """
+    folder = epath.Path(folder)
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty; choose another --output or remove it")
+    description = {"format": "lumiere_jax", "version": VERSION, "networks": {}}
+    description["settings"] = to_json(dict(model.settings))
+    for name, part in model.parts.items():
+        description["networks"][name] = _describe(name, part)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, part in model.parts.items():
+        _write_params(folder / f"{name}.safetensors", part.params, dtype)
+    (folder / "model.json").write_text(json.dumps(description, indent=2) + "\n")
+
+
+def _describe(name: str, part: Part) -> dict[str, Any]:
+    """The entry of one network in `model.json`, once its parameters are known to fit."""
+    kind = type(part.config).__name__
+    if kind not in _CONFIG_TYPES:
+        raise ValueError(f"{name}: a model holds {' or '.join(_CONFIG_TYPES)}, not {kind}")
+    if not name.replace("_", "").isalnum():
+        raise ValueError(f"{name!r} cannot name a network; letters, digits and _ can, like 'base'")
+    if part.params is None:
+        raise ValueError(f"{name}: no parameters to write")
+    shapes = {path: leaf.shape for path, leaf in flatten(part.params).items()}
+    _check_shapes(shapes, part.config, f"network {name}")
+    return {
+        "type": kind,
+        "config": to_json(part.config),
+        "file": f"{name}.safetensors",
+        "parameters": sum(int(np.prod(shape)) for shape in shapes.values()),
+        "settings": to_json(dict(part.settings)),
+    }
+
+
+def _check_shapes(found: dict[str, tuple[int, ...]], config: Any, where: str) -> Params:
+    """The configuration's tree of shapes, once `found` is known to have the same."""
+    shapes = network(config).shapes()
+    expected = {path: leaf.shape for path, leaf in flatten(shapes).items()}
+    check_same_names(found, expected, where)
+    for path, shape in expected.items():
+        if tuple(found[path]) != tuple(shape):
+            raise ValueError(f"{where}: {path} is {tuple(found[path])}, expected {tuple(shape)}")
+    return shapes
+
+
+def _write_params(path: epath.Path, params: Params, dtype: Any) -> None:
+    flat = flatten(params)
+    tensors = {
+        name: TensorInfo(tuple(leaf.shape), np.dtype(dtype or leaf.dtype))
+        for name, leaf in flat.items()
+    }
+    write_safetensors(
+        path, tensors, lambda name: np.asarray(flat[name]).astype(tensors[name].dtype, copy=False)
+    )
+
+
+def describe_model(folder: epath.PathLike) -> Model:
+    """What `model.json` says, without reading any parameter.
+
+    Raises:
+      FileNotFoundError: no `model.json` there.
+      ValueError: a format, version, network type or field that this program does not know.
+    """
+    path = epath.Path(folder) / "model.json"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path}: no such file; `python -m lumiere_jax.convert` makes a model folder"
+        )
+    description = json.loads(path.read_text())
+    if description.get("format") != "lumiere_jax" or description.get("version") != VERSION:
+        raise ValueError(f"{path}: expected format lumiere_jax, version {VERSION}")
+    parts = {}
+    for name, entry in description["networks"].items():
+        if entry["type"] not in _CONFIG_TYPES:
+            raise ValueError(f"{path}: {name} has the unknown type {entry['type']}")
+        config = from_json(_CONFIG_TYPES[entry["type"]], entry["config"], f"{path}: {name}")
+        parts[name] = Part(config=config, settings=entry["settings"])
+    return Model(parts=parts, settings=description["settings"])
+
+
+def read_model(
+    folder: epath.PathLike,
+    *,
+    only: Collection[str] | None = None,
+    shardings: Mapping[str, Shardings] | None = None,
+    dtype: Any = None,
+) -> Model:
+    """Reads a model folder, tensor by tensor, each onto its devices.
+
+    Args:
+      folder: what `write_model` wrote.
+      only: names of the networks to load; None loads all.
+      shardings: for each network, a tree of shardings or a function from its tree of shapes to one.
+      dtype: storage dtype; None keeps the file's.
+
+    Raises:
+      FileNotFoundError: no such folder, or one of its files is missing.
+      ValueError: a network that is not there, or tensors that are not those of its configuration.
+    """
+    folder = epath.Path(folder)
+    model = describe_model(folder)
+    names = list(model.parts) if only is None else list(only)
+    absent = sorted(set(names) - set(model.parts))
+    if absent:
+        raise ValueError(f"{folder}: no network {absent[0]!r}; one of {', '.join(model.parts)}")
+    parts = {}
+    for name in names:
+        part, sharding = model.parts[name], (shardings or {}).get(name)
+        params = _read_params(folder / f"{name}.safetensors", part.config, sharding, dtype)
+        parts[name] = dataclasses.replace(part, params=params)
+    return Model(parts=parts, settings=model.settings)
+
+
+def _read_params(path: epath.Path, config: Any, shardings: Shardings, dtype: Any) -> Params:
+    file = SafetensorsFile(path)
+    found = {name: info.shape for name, info in file.tensors.items()}
+    target = flat_shardings(shardings, _check_shapes(found, config, str(path)))
+    return unflatten({name: place(file.read(name), target[name], dtype) for name in found})

@@ -1,0 +1,112 @@
+"""Our model folder gives back what it was given, and says plainly what is wrong with others."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from lumiere_jax.models import T5Config, network
+from lumiere_jax.weights import Model, Part, describe_model, read_model, write_model
+from lumiere_jax.weights.tree import flatten
+
+TINY = T5Config(vocabulary_size=20, width=8, feed_forward=16, heads=2, layers=2, head_dim=4)
+
+
+@pytest.fixture(scope="module")
+def params():
+    return network(TINY).init(jax.random.key(0))
+
+
+def _model(params):
+    text = Part(config=TINY, params=params, settings={"tokenizer": "bytes", "length": 77})
+    return Model(parts={"text": text}, settings={"name": "tiny"})
+
+
+def test_what_is_written_is_read_back(tmp_path, params):
+    write_model(tmp_path / "m", _model(params))
+    model = read_model(tmp_path / "m")
+    assert model.parts["text"].config == TINY
+    assert model.parts["text"].settings == {"tokenizer": "bytes", "length": 77}
+    assert model.settings == {"name": "tiny"}
+    jax.tree.map(np.testing.assert_array_equal, model.parts["text"].params, params)
+
+
+def test_bfloat16_is_stored_as_bfloat16(tmp_path, params):
+    write_model(tmp_path / "m", _model(params), dtype=jnp.bfloat16)
+    found = read_model(tmp_path / "m").parts["text"].params
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b.astype(a.dtype)), found, params)
+    assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {jnp.dtype(jnp.bfloat16)}
+
+
+def test_a_model_is_read_into_its_shardings(tmp_path, params):
+    write_model(tmp_path / "m", _model(params))
+    mesh = Mesh(np.array(jax.devices()[:4]), ("fsdp",))
+    last = NamedSharding(mesh, PartitionSpec("fsdp"))
+    whole = NamedSharding(mesh, PartitionSpec())
+
+    def shardings(shapes):
+        return jax.tree.map(lambda leaf: last if leaf.shape[0] % 4 == 0 else whole, shapes)
+
+    found = read_model(tmp_path / "m", shardings={"text": shardings}).parts["text"].params
+    assert found["token_embedding"]["embedding"].sharding == last
+    assert found["token_embedding"]["embedding"].addressable_shards[1].data.shape == (5, 8)
+    jax.tree.map(np.testing.assert_array_equal, found, params)
+
+
+def test_the_description_needs_no_parameters(tmp_path, params):
+    write_model(tmp_path / "m", _model(params))
+    (tmp_path / "m" / "text.safetensors").unlink()
+    assert describe_model(tmp_path / "m").parts["text"].config == TINY
+    with pytest.raises(FileNotFoundError, match=r"text\.safetensors"):
+        read_model(tmp_path / "m")
+
+
+def test_nothing_is_overwritten(tmp_path, params):
+    write_model(tmp_path / "m", _model(params))
+    with pytest.raises(FileExistsError, match="not empty"):
+        write_model(tmp_path / "m", _model(params))
+
+
+def test_parameters_of_another_configuration_are_refused(tmp_path, params):
+    other = T5Config(vocabulary_size=21, width=8, feed_forward=16, heads=2, layers=3, head_dim=4)
+    with pytest.raises(ValueError, match=r"missing \(9\): block_2/attention/key/kernel"):
+        write_model(tmp_path / "m", Model(parts={"text": Part(config=other, params=params)}))
+    write_model(tmp_path / "n", _model(params))
+    path = tmp_path / "n" / "model.json"
+    path.write_text(path.read_text().replace('"vocabulary_size": 20', '"vocabulary_size": 21'))
+    with pytest.raises(ValueError, match=r"token_embedding/embedding is \(20, 8\), expected \(21"):
+        read_model(tmp_path / "n")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 2}, "version 1"),
+        (
+            {"networks": {"text": {"type": "Nope", "config": {}, "settings": {}}}},
+            "unknown type Nop",
+        ),
+        (
+            {"networks": {"text": {"type": "T5Config", "config": {"wide": 1}, "settings": {}}}},
+            "no field wide",
+        ),
+    ],
+)
+def test_an_unknown_description_is_refused_by_name(tmp_path, params, change, message):
+    write_model(tmp_path / "m", _model(params))
+    path = tmp_path / "m" / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ValueError, match=message):
+        describe_model(tmp_path / "m")
+
+
+def test_the_file_can_be_read_by_the_format_s_own_package(tmp_path, params):
+    from safetensors.numpy import load_file
+
+    write_model(tmp_path / "m", _model(params))
+    found = load_file(tmp_path / "m" / "text.safetensors")
+    for name, leaf in flatten(params).items():
+        np.testing.assert_array_equal(found[name], leaf)
