@@ -1,0 +1,72 @@
+"""AdamW and Adafactor, their learning rate, and the clipping of gradients."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+import jax
+import optax
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """How gradients become updates.
+
+    Attributes:
+      name: "adamw" (Loshchilov & Hutter 2019), or "adafactor" (Shazeer & Stern 2018; second moment
+        only, factored, so that its state is small).
+      learning_rate: its peak.
+      schedule: after the warm-up, "constant" or "cosine".
+      warmup_steps: steps over which the learning rate rises from 0.
+      final_fraction: of the peak, where the cosine ends.
+      beta1: decay of AdamW's first moment.
+      beta2: decay of AdamW's second moment.
+      epsilon: added to AdamW's denominator.
+      weight_decay: decoupled, times the learning rate; not on biases and norms.
+      clip_norm: largest global norm of a gradient; 0 does not clip.
+    """
+
+    name: Literal["adamw", "adafactor"] = "adamw"
+    learning_rate: float = 1e-4
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_steps: int = 0
+    final_fraction: float = 0.0
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+
+
+def learning_rate_schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
+    """Learning rate of each update out of `steps`."""
+    peak, warmup = config.learning_rate, config.warmup_steps
+    if config.schedule == "cosine":
+        after = optax.cosine_decay_schedule(peak, max(1, steps - warmup), config.final_fraction)
+    else:
+        after = optax.constant_schedule(peak)
+    if not warmup:
+        return after
+    # The first update already moves: 1/warmup of the peak, not 0.
+    rise = optax.linear_schedule(peak / warmup, peak, max(1, warmup - 1))
+    return optax.join_schedules([rise, after], [warmup])
+
+
+def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
+    """The optax transformation for a run of `steps`."""
+    if config.name == "adamw":
+        scale = optax.scale_by_adam(config.beta1, config.beta2, config.epsilon)
+    else:
+        scale = optax.chain(optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0))
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
+        scale,
+        optax.add_decayed_weights(config.weight_decay, mask=_decays),
+        optax.scale_by_learning_rate(learning_rate_schedule(config, steps)),
+    )
+
+
+def _decays(params: Any) -> Any:
+    """Kernels and tables decay; biases, scales and other vectors do not."""
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

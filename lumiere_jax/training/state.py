@@ -1,0 +1,118 @@
+"""What training carries from step to step, and which of the parameters it trains."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Array, Int
+
+Params = dict[str, Any]
+
+
+class State(NamedTuple):
+    """Everything the step reads and writes; a pytree.
+
+    Attributes:
+      step: batches consumed so far, also those whose update was refused.
+      trainable: the parameters that the gradient is taken for, float32.
+      frozen: the others, in the compute dtype; no optimizer state, no average.
+      ema: exponential moving average of `trainable`.
+      optimizer: optax state for `trainable` alone.
+      skipped: steps refused because of a loss or gradient that is not finite.
+      skipped_in_a_row: of those, the last ones without a good step between.
+    """
+
+    step: Int[Array, ""]
+    trainable: Params
+    frozen: Params
+    ema: Params
+    optimizer: Any
+    skipped: Int[Array, ""]
+    skipped_in_a_row: Int[Array, ""]
+
+
+def create_state(params: Params, trainable: str, optimizer: Any, frozen_dtype: Any) -> State:
+    """A state at step 0.
+
+    Args:
+      params: `{"unet": …, "text": …}`, all parameters.
+      trainable: regular expression; a path such as `unet/down_0_block_1/temporal/…` that it is
+        found in is trained.
+      optimizer: optax transformation.
+      frozen_dtype: dtype of the others, usually the compute dtype.
+    """
+    trained, frozen = split_params(params, trainable)
+    zero = jnp.zeros((), jnp.int32)
+    return State(
+        step=zero,
+        trainable=trained,
+        frozen=jax.tree.map(lambda leaf: leaf.astype(frozen_dtype), frozen),
+        # A copy: the two trees are donated separately and must not share buffers.
+        ema=jax.tree.map(jnp.copy, trained),
+        optimizer=optimizer.init(trained),
+        skipped=zero,
+        skipped_in_a_row=zero,
+    )
+
+
+def split_params(params: Params, pattern: str) -> tuple[Params, Params]:
+    """(trainable, frozen): the leaves whose path the regular expression is found in, the others.
+
+    Raises:
+      ValueError: nothing matches.
+    """
+    found = re.compile(pattern)
+    flat = flatten_dict(params, sep="/")
+    trainable = {path: leaf for path, leaf in flat.items() if found.search(path)}
+    if not trainable:
+        raise ValueError(
+            f"--config.train.trainable={pattern!r} matches none of {len(flat)} parameters; "
+            "'.' trains all, 'temporal' the temporal half"
+        )
+    frozen = {path: leaf for path, leaf in flat.items() if path not in trainable}
+    return unflatten_dict(trainable, sep="/"), unflatten_dict(frozen, sep="/")
+
+
+def merge_params(*trees: Params) -> Params:
+    """The union of trees without a common leaf."""
+    return unflatten_dict({path: x for tree in trees for path, x in flatten_dict(tree).items()})
+
+
+@jax.jit
+def _checksums(leaves: list[Array]) -> Array:
+    """One wrapping 32-bit sum a leaf, each element weighted by its position."""
+
+    def checksum(leaf):
+        unsigned = jnp.dtype(f"uint{8 * leaf.dtype.itemsize}")
+        bits = leaf if leaf.dtype == unsigned else jax.lax.bitcast_convert_type(leaf, unsigned)
+        bits = bits.astype(jnp.uint32)
+        position = jnp.uint32(0)
+        for axis, size in enumerate(leaf.shape):
+            iota = jax.lax.broadcasted_iota(jnp.uint32, leaf.shape, axis)
+            position = position * jnp.uint32(size) + iota
+        # Odd weights, so that a flipped high bit is not multiplied away.
+        weights = 2 * (position * jnp.uint32(2654435769)) + 1
+        return jnp.sum(bits * weights, dtype=jnp.uint32)
+
+    return jnp.stack([checksum(leaf) for leaf in leaves])
+
+
+def fingerprint(tree: Any) -> str:
+    """A digest of every bit of a tree, the same however its arrays are sharded.
+
+    Sums of integers, so the order of the reduction does not matter. It finds damaged files; it is
+    no protection against an adversary.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    if not leaves:
+        return hashlib.sha256(b"").hexdigest()[:16]
+    sums = jax.device_get(_checksums([leaf for _, leaf in leaves]))
+    digest = hashlib.sha256()
+    for (path, leaf), value in zip(leaves, sums):
+        digest.update(f"{jax.tree_util.keystr(path)}{leaf.shape}{leaf.dtype}{value}".encode())
+    return digest.hexdigest()[:16]

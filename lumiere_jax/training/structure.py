@@ -1,0 +1,129 @@
+"""Dataclasses to plain dictionaries and back, with errors that name the setting.
+
+Works on any tree of frozen dataclasses, by their type hints alone, so that the rooms that define
+a network or a data set need to know nothing of flags and files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Nested dictionary of a dataclass; tuples stay tuples."""
+    return {
+        field.name: to_dict(value) if dataclasses.is_dataclass(value) else value
+        for field in dataclasses.fields(config)
+        for value in [getattr(config, field.name)]
+    }
+
+
+def from_dict(cls: type[T], values: Mapping[str, Any], flag: str = "--config") -> T:
+    """The dataclass `cls` made of nested dictionaries, such as a ConfigDict or parsed JSON.
+
+    Lists become tuples and whole numbers become floats where the type hints say so.
+
+    Args:
+      flag: how the user names this level, for error messages.
+
+    Raises:
+      ValueError: an unknown setting (the nearest known one is named), a missing one, or a value of
+        another type.
+    """
+    hints = typing.get_type_hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
+    for key in values:
+        if key not in fields:
+            raise ValueError(f"{flag}.{key} is no setting{suggest(key, fields, flag + '.')}")
+    for name, field in fields.items():
+        required = (
+            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        )
+        if required and name not in values:
+            raise ValueError(f"{flag}.{name} is missing; it has no default")
+    return cls(**{key: _convert(hints[key], values[key], f"{flag}.{key}") for key in values})
+
+
+def suggest(key: str, known: Iterable[str], prefix: str = "") -> str:
+    """`; did you mean --config.x?` for the nearest of the known names, after `prefix`."""
+    near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.0)
+    return f"; did you mean {prefix}{near[0]}?" if near else ""
+
+
+def _convert(hint: Any, value: Any, flag: str) -> Any:
+    """`value` as the type `hint`; ValueError if it cannot be."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any or (value is None and type(None) in arguments):
+        return value
+    if origin in (typing.Union, types.UnionType):
+        return _convert_union(arguments, value, flag)
+    if origin is typing.Literal:
+        if value not in arguments:
+            names = [str(argument) for argument in arguments]
+            near = suggest(str(value), names)
+            raise ValueError(f"{flag}={value!r}: one of {', '.join(names)}{near}")
+        return value
+    if dataclasses.is_dataclass(hint):
+        if isinstance(value, hint):
+            return value
+        if isinstance(value, Mapping) or hasattr(value, "items"):
+            return from_dict(hint, dict(value.items()), flag)
+    elif origin is tuple or hint is tuple:
+        if isinstance(value, tuple | list):
+            return _convert_tuple(arguments, value, flag)
+    elif hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    elif isinstance(value, origin or hint) and (hint is bool or not isinstance(value, bool)):
+        return dict(value) if (origin or hint) is dict else value
+    raise ValueError(f"{flag}={value!r}: expected {getattr(hint, '__name__', hint)}")
+
+
+def _convert_union(options: tuple, value: Any, flag: str) -> Any:
+    errors = []
+    for option in options:
+        if option is type(None):
+            continue
+        try:
+            return _convert(option, value, flag)
+        except ValueError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _convert_tuple(arguments: tuple, values: Any, flag: str) -> tuple:
+    if not arguments:
+        return tuple(values)
+    hints = arguments[:1] * len(values) if arguments[-1] is Ellipsis else arguments
+    if len(hints) != len(values):
+        raise ValueError(f"{flag}={tuple(values)}: {len(values)} entries; expected {len(hints)}")
+    return tuple(
+        _convert(hint, value, f"{flag}[{i}]") for i, (hint, value) in enumerate(zip(hints, values))
+    )
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"train": {"steps": 5}}` as `{"train.steps": 5}`."""
+    flat = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def differences(old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
+    """Settings in which two dataclasses differ: dotted name -> (old value, new value)."""
+    old, new = flatten(to_dict(old)), flatten(to_dict(new))
+    return {
+        key: (old.get(key), new.get(key))
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    }
