@@ -48,12 +48,11 @@ def test_frozen_leaves_are_narrow_and_have_no_optimizer_state():
 
 def test_the_fingerprint_sees_a_flipped_bit_anywhere():
     values = np.random.default_rng(0).normal(size=(8, 16)).astype(np.float32)
-    seen = {fingerprint({"x": jnp.asarray(values)})}
+    intact = fingerprint({"x": jnp.asarray(values)})
     for place in range(values.size):
         flipped = values.copy().view(np.uint32)
         flipped.flat[place] ^= 1 << (place % 32)
-        seen.add(fingerprint({"x": jnp.asarray(flipped.view(np.float32))}))
-    assert len(seen) == 1 + values.size
+        assert fingerprint({"x": jnp.asarray(flipped.view(np.float32))}) != intact
 
 
 def test_the_fingerprint_sees_swapped_rows_and_other_names():
