@@ -1,0 +1,260 @@
+"""Layers that the image half of every network is made of.
+
+Activations are videos [b, t, h, w, c], also where t = 1: spatial layers treat frames as further
+members of the batch, and what belongs to a clip (time, text) stays one per clip.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+
+from lumiere_jax.models.attention import attend
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    # Imagen and DeepFloyd IF use the exact erf form; the tanh form moves outputs by 1e-3.
+    "gelu": lambda x: jax.nn.gelu(x, approximate=False),
+    "silu": jax.nn.silu,
+}
+Resize = Literal["down", "up"] | None
+
+
+def widen(dtype: jnp.dtype) -> jnp.dtype:
+    """The dtype that statistics and softmax are computed in: at least float32."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+def convolution(
+    channels_in: int, channels_out: int, size: int, *, dtype, rngs, zero: bool = False
+) -> nnx.Conv:
+    """A `size`×`size` convolution over height and width that keeps them (frames fold in)."""
+    init = nnx.initializers.zeros_init() if zero else nnx.initializers.lecun_normal()
+    pad = size // 2
+    return nnx.Conv(
+        channels_in,
+        channels_out,
+        (size, size),
+        padding=((pad, pad), (pad, pad)),
+        kernel_init=init,
+        dtype=dtype,
+        rngs=rngs,
+    )
+
+
+def linear(channels_in: int, channels_out: int, *, dtype, rngs, zero: bool = False) -> nnx.Linear:
+    """A dense layer over the last axis, optionally started at zero."""
+    init = nnx.initializers.zeros_init() if zero else nnx.initializers.lecun_normal()
+    return nnx.Linear(channels_in, channels_out, kernel_init=init, dtype=dtype, rngs=rngs)
+
+
+class GroupNorm(nnx.Module):
+    """Group normalisation (arXiv 1803.08494) of every frame, or of every text, on its own.
+
+    The statistics are taken per channel first and combined per group on the tiny result, so that
+    normalising, scaling and shifting are one multiply and one add per element of the large array.
+    """
+
+    def __init__(self, channels: int, groups: int, *, epsilon: float = 1e-5, dtype, rngs):
+        self.groups, self.epsilon, self.dtype = groups, epsilon, dtype
+        self.scale = nnx.Param(jnp.ones((channels,)))
+        self.bias = nnx.Param(jnp.zeros((channels,)))
+
+    def __call__(
+        self,
+        x: Float[Array, "..."],
+        modulation: tuple[jax.Array, jax.Array] | None = None,
+        mask: Bool[Array, "b l"] | None = None,
+    ) -> Float[Array, "..."]:
+        """Normalises videos [b, t, h, w, c] per frame, or sequences [b, l, c] per sequence.
+
+        Args:
+          x: the array; statistics are taken over h and w, or over l.
+          modulation: (scale, shift) [b, c] of the time embedding: y · (1 + scale) + shift.
+          mask: [b, l] for sequences, which positions count; all of them when None.
+        """
+        wide = x.astype(widen(self.dtype))
+        axes = (2, 3) if x.ndim == 5 else (1,)
+        weight = None if mask is None else jnp.broadcast_to(mask[..., None], x.shape)
+        moments = jnp.stack(
+            [jnp.mean(m, axes, keepdims=True, where=weight) for m in (wide, wide * wide)]
+        )
+        grouped = moments.reshape(*moments.shape[:-1], self.groups, -1).mean(-1)
+        mean, square = jnp.repeat(grouped, x.shape[-1] // self.groups, axis=-1)
+        inverse = jax.lax.rsqrt(jnp.maximum(square - mean * mean, 0) + self.epsilon)
+        multiply = inverse * self.scale[...]
+        add = self.bias[...] - mean * multiply
+        if modulation is not None:
+            scale, shift = (m.astype(wide.dtype)[:, None, None, None] for m in modulation)
+            multiply, add = multiply * (1 + scale), add * (1 + scale) + shift
+        return (wide * multiply + add).astype(self.dtype)
+
+
+def resize_spatial(x: Float[Array, "b t h w c"], resize: Resize) -> Float[Array, "b t i j c"]:
+    """Halves height and width by averaging 2×2 pixels, or doubles them by repetition."""
+    b, t, h, w, c = x.shape
+    if resize == "down":
+        return x.reshape(b, t, h // 2, 2, w // 2, 2, c).mean((3, 5))
+    if resize == "up":
+        return jnp.repeat(jnp.repeat(x, 2, axis=2), 2, axis=3)
+    return x
+
+
+class ResidualBlock(nnx.Module):
+    """The residual block of Imagen and IF: scale and shift from the time embedding, and a resize
+    inside the block, before its first convolution, where the block changes the resolution."""
+
+    def __init__(self, channels_in, channels_out, config, *, resize: Resize = None, dtype, rngs):
+        norm = dict(epsilon=config.epsilon, dtype=dtype, rngs=rngs)
+        self.resize, self.residual_scale = resize, config.residual_scale
+        self.activate = ACTIVATIONS[config.activation]
+        self.activate_time = config.block_time_activation
+        self.norm_in = GroupNorm(channels_in, config.groups, **norm)
+        self.conv_in = convolution(channels_in, channels_out, 3, dtype=dtype, rngs=rngs)
+        self.time = linear(config.time_width, 2 * channels_out, dtype=dtype, rngs=rngs)
+        self.norm_out = GroupNorm(channels_out, config.groups, **norm)
+        self.conv_out = convolution(
+            channels_out, channels_out, 3, dtype=dtype, rngs=rngs, zero=True
+        )
+        self.skip = (
+            convolution(channels_in, channels_out, 1, dtype=dtype, rngs=rngs)
+            if channels_in != channels_out
+            else None
+        )
+
+    def __call__(
+        self, x: Float[Array, "b t h w c"], embedding: Float[Array, "b e"]
+    ) -> Float[Array, "b t i j k"]:
+        h = self.activate(self.norm_in(x))
+        h, x = resize_spatial(h, self.resize), resize_spatial(x, self.resize)
+        h = self.conv_in(h)
+        embedding = self.activate(embedding) if self.activate_time else embedding
+        scale, shift = jnp.split(self.time(embedding), 2, axis=-1)
+        h = self.activate(self.norm_out(h, (scale, shift)))
+        h = self.conv_out(h)
+        x = x if self.skip is None else self.skip(x)
+        return (x + h) / self.residual_scale
+
+
+class SpatialAttention(nnx.Module):
+    """Attention of every pixel to its own frame and to the text, or to the text alone.
+
+    Text keys and values, projected from the text, stand beside the image's own (Imagen, section
+    2.3; `AttnAddedKVProcessor` in diffusers). This is the only way words reach the network apart
+    from the pooled vector in the time embedding.
+    """
+
+    def __init__(self, channels: int, config, *, dtype, rngs):
+        norm = dict(epsilon=config.epsilon, dtype=dtype, rngs=rngs)
+        self.heads = channels // config.head_dim
+        self.masked = config.text_mask
+        self.norm = GroupNorm(channels, config.groups, **norm)
+        self.query = linear(channels, channels, dtype=dtype, rngs=rngs)
+        self.self_attention = config.self_attention
+        if config.self_attention:
+            self.key = linear(channels, channels, dtype=dtype, rngs=rngs)
+            self.value = linear(channels, channels, dtype=dtype, rngs=rngs)
+        self.reads_text = config.text_dim is not None
+        if self.reads_text:
+            # 32 groups whatever the network's other norms have: so do IF's checkpoints.
+            self.text_norm = GroupNorm(config.cross_dim, 32, **norm)
+            self.text_key = linear(config.cross_dim, channels, dtype=dtype, rngs=rngs)
+            self.text_value = linear(config.cross_dim, channels, dtype=dtype, rngs=rngs)
+        self.output = linear(channels, channels, dtype=dtype, rngs=rngs, zero=True)
+
+    def __call__(
+        self,
+        x: Float[Array, "b t h w c"],
+        text: Float[Array, "b l d"] | None,
+        mask: Bool[Array, "b l"] | None,
+    ) -> Float[Array, "b t h w c"]:
+        b, t, h, w, c = x.shape
+        mask = mask if self.masked else None
+        normed = self.norm(x)
+        # Without self-attention all frames of a clip share their keys, and can be one query axis.
+        rows = (b * t, h * w) if self.self_attention else (b, t * h * w)
+        query = self._split(self.query(normed).reshape(*rows, c))
+        keys, values, lengths = [], [], None
+        if self.self_attention:
+            keys.append(self._split(self.key(normed).reshape(*rows, c)))
+            values.append(self._split(self.value(normed).reshape(*rows, c)))
+        if self.reads_text:
+            # Text stands after the image's keys, so that its padding is the end of the sequence:
+            # attention does not care about the order, and kernels want a length, not a mask.
+            text = self.text_norm(text, mask=mask)
+            repeats = rows[0] // b
+            keys.append(jnp.repeat(self._split(self.text_key(text)), repeats, axis=0))
+            values.append(jnp.repeat(self._split(self.text_value(text)), repeats, axis=0))
+            if mask is not None:
+                image_keys = h * w if self.self_attention else 0
+                lengths = image_keys + jnp.repeat(mask.sum(-1), repeats, axis=0)
+        out = attend(query, jnp.concatenate(keys, 1), jnp.concatenate(values, 1), lengths)
+        return x + self.output(out.reshape(b, t, h, w, c))
+
+    def _split(self, x: Float[Array, "n s c"]) -> Float[Array, "n s m d"]:
+        return x.reshape(*x.shape[:-1], self.heads, -1)
+
+
+def sinusoid(position: Float[Array, "..."], width: int) -> Float[Array, "... d"]:
+    """Cosines, then sines, of `position` at `width`/2 frequencies from 1 to 1e-4 (Transformer)."""
+    half = width // 2
+    frequencies = jnp.exp(-math.log(10_000) * jnp.arange(half) / half).astype(position.dtype)
+    angles = position[..., None] * frequencies
+    return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1)
+
+
+class TimeEmbedding(nnx.Module):
+    """Two dense layers over the sinusoid of a time, or of an augmentation level, in [0, 1)."""
+
+    def __init__(self, config, *, dtype, rngs):
+        self.width, self.activate, self.dtype = (
+            config.channels[0],
+            ACTIVATIONS[config.activation],
+            dtype,
+        )
+        self.linear_in = linear(self.width, config.time_width, dtype=dtype, rngs=rngs)
+        self.linear_out = linear(config.time_width, config.time_width, dtype=dtype, rngs=rngs)
+
+    def __call__(self, time: Float[Array, "b"]) -> Float[Array, "b e"]:
+        # bfloat16 cannot tell neighbouring times apart: the sinusoid is at least float32.
+        steps = time.astype(widen(self.dtype)) * 1000
+        features = sinusoid(steps, self.width).astype(self.dtype)
+        return self.linear_out(self.activate(self.linear_in(features)))
+
+
+class TextPooling(nnx.Module):
+    """One vector for a whole text: attention from its mean to its tokens (Imagen, section 2.3)."""
+
+    def __init__(self, config, *, dtype, rngs):
+        width, self.heads, self.masked = config.text_dim, config.pool_heads, config.text_mask
+        norm = dict(epsilon=1e-5, dtype=dtype, rngs=rngs)
+        self.norm_in = nnx.LayerNorm(width, **norm)
+        self.position = nnx.Param(jax.random.normal(rngs.params(), (width,)) / width**0.5)
+        self.query = linear(width, width, dtype=dtype, rngs=rngs)
+        self.key = linear(width, width, dtype=dtype, rngs=rngs)
+        self.value = linear(width, width, dtype=dtype, rngs=rngs)
+        self.output = linear(width, config.time_width, dtype=dtype, rngs=rngs)
+        self.norm_out = nnx.LayerNorm(config.time_width, **norm)
+
+    def __call__(
+        self, text: Float[Array, "b l d"], mask: Bool[Array, "b l"] | None
+    ) -> Float[Array, "b e"]:
+        text = self.norm_in(text)
+        mask = mask if self.masked else None
+        where = None if mask is None else mask[..., None]
+        mean = jnp.mean(text, 1, keepdims=True, where=where)
+        mean = mean + self.position[...].astype(text.dtype)
+        # The mean stands first, and right-padding stays at the end.
+        tokens = jnp.concatenate([mean, text], 1)
+        lengths = None if mask is None else 1 + mask.sum(-1)
+        query, key, value = (
+            layer(x).reshape(*x.shape[:-1], self.heads, -1)
+            for layer, x in ((self.query, mean), (self.key, tokens), (self.value, tokens))
+        )
+        pooled = attend(query, key, value, lengths).reshape(mean.shape)[:, 0]
+        return self.norm_out(self.output(pooled))

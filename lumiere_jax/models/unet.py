@@ -1,0 +1,280 @@
+"""The one U-Net: image model, STUNet, image super-resolution and SSR are its configurations.
+
+Its image half is Imagen's (arXiv 2205.11487, appendix B) in the form that DeepFloyd IF published;
+its temporal half, under the name `temporal` in the parameter tree, is Lumiere's.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from lumiere_jax.models.config import TemporalConfig, UNetConfig
+from lumiere_jax.models.layers import (
+    ACTIVATIONS,
+    GroupNorm,
+    ResidualBlock,
+    SpatialAttention,
+    TextPooling,
+    TimeEmbedding,
+    convolution,
+    linear,
+    widen,
+)
+from lumiere_jax.models.temporal import (
+    AttentionInflation,
+    ConvInflation,
+    TemporalDown,
+    TemporalUp,
+)
+from lumiere_jax.parallel.sharding import constrain
+from lumiere_jax.text import Text
+
+__all__ = ["TemporalConfig", "UNet", "UNetConfig"]
+
+VIDEO_AXES = ("batch", "frames", "height", "width", "channels")
+
+
+class Block(nnx.Module):
+    """A residual block, its attention, and the inflation block that follows the pair."""
+
+    def __init__(
+        self, channels_in: int, level: int, config: UNetConfig, *, attention: bool, dtype, rngs
+    ):
+        options = dict(dtype=dtype, rngs=rngs)
+        channels = config.channels[level]
+        self.residual = ResidualBlock(channels_in, channels, config, **options)
+        self.attention = SpatialAttention(channels, config, **options) if attention else None
+        coarsest = level == len(config.channels) - 1
+        inflation = AttentionInflation if coarsest else ConvInflation
+        self.temporal = inflation(channels, config, **options) if config.temporal else None
+
+    def __call__(self, x, embedding, text, mask):
+        x = self.residual(x, embedding)
+        if self.attention is not None:
+            x = self.attention(x, text, mask)
+        if self.temporal is not None:
+            x = self.temporal(x)
+        return constrain(x, VIDEO_AXES)
+
+
+class ResizeBlock(nnx.Module):
+    """A residual block that halves or doubles the pixels, and the temporal resize after it."""
+
+    def __init__(self, level: int, config: UNetConfig, *, resize, dtype, rngs):
+        options = dict(dtype=dtype, rngs=rngs)
+        channels = config.channels[level]
+        self.residual = ResidualBlock(channels, channels, config, resize=resize, **options)
+        finer = level if resize == "down" else level - 1
+        temporal = TemporalDown if resize == "down" else TemporalUp
+        resized = config.temporal_resize[finer]
+        self.temporal = temporal(channels, config, **options) if resized else None
+
+    def __call__(self, x, embedding):
+        x = self.residual(x, embedding)
+        return constrain(x if self.temporal is None else self.temporal(x), VIDEO_AXES)
+
+
+class UNet(nnx.Module):
+    """Maps a noisy video and its conditions to the raw output of `config.out_channels`."""
+
+    def __init__(self, config: UNetConfig, *, dtype, remat: bool = False, rngs: nnx.Rngs):
+        self.config, self.dtype, self.remat = config, dtype, remat
+        options = dict(dtype=dtype, rngs=rngs)
+        self._build_embeddings(options)
+        area = config.patch**2
+        inputs = config.in_channels * (2 if config.low_resolution else 1)
+        self.conv_in = convolution(inputs * area, config.channels[0], 3, **options)
+        if config.observed:
+            observed = (config.in_channels + 1) * area
+            self.observation = convolution(observed, config.channels[0], 3, **options, zero=True)
+        skips = self._build_down(options)
+        self._build_up(skips, options)
+        self.norm_out = GroupNorm(
+            config.channels[0], config.groups, epsilon=config.epsilon, **options
+        )
+        self.conv_out = convolution(
+            config.channels[0], config.out_channels * area, 3, **options, zero=True
+        )
+
+    def _build_embeddings(self, options) -> None:
+        config = self.config
+        self.time = TimeEmbedding(config, **options)
+        if config.augmentation:
+            self.augmentation = TimeEmbedding(config, **options)
+        if config.text_dim is not None:
+            self.text_pooling = TextPooling(config, **options)
+            self.text_projection = linear(config.text_dim, config.cross_dim, **options)
+
+    def _build_down(self, options) -> list[int]:
+        """Adds the way down and the middle; returns the channels of every skip, in order."""
+        config, channels = self.config, self.config.channels[0]
+        skips = [channels]
+        for level, width in enumerate(config.channels):
+            for index in range(config.blocks[level]):
+                block = Block(channels, level, config, attention=config.attention[level], **options)
+                setattr(self, f"down_{level}_block_{index}", block)
+                channels = width
+                skips.append(channels)
+            if level < len(config.channels) - 1:
+                setattr(
+                    self,
+                    f"down_{level}_resize",
+                    ResizeBlock(level, config, resize="down", **options),
+                )
+                skips.append(channels)
+        self.middle_block_0 = Block(channels, level, config, attention=True, **options)
+        self.middle_block_1 = Block(channels, level, config, attention=False, **options)
+        return skips
+
+    def _build_up(self, skips: list[int], options) -> None:
+        config, channels = self.config, self.config.channels[-1]
+        for level in reversed(range(len(config.channels))):
+            for index in range(config.blocks[level] + 1):
+                block = Block(
+                    channels + skips.pop(),
+                    level,
+                    config,
+                    attention=config.attention[level],
+                    **options,
+                )
+                setattr(self, f"up_{level}_block_{index}", block)
+                channels = config.channels[level]
+            if level > 0:
+                setattr(
+                    self, f"up_{level}_resize", ResizeBlock(level, config, resize="up", **options)
+                )
+
+    def __call__(
+        self,
+        video: Float[Array, "b t h w c"],
+        time: Float[Array, "b"],
+        text: Text | None = None,
+        *,
+        low_resolution: Float[Array, "b t h w c"] | None = None,
+        augmentation: Float[Array, "b"] | None = None,
+        observed: Float[Array, "b t h w c"] | None = None,
+        mask: Float[Array, "b t h w 1"] | None = None,
+    ) -> Float[Array, "b t h w k"]:
+        """Runs the network.
+
+        Args:
+          video: noisy clip, in units of the data's [−1, 1]; t = 1 for an image.
+          time: diffusion time in [0, 1), 0 is clean; IF's timestep k is k / 1000.
+          text: embedding [b, l, text_dim] and mask [b, l]; required where the model reads text.
+          low_resolution: clip to be refined, already upsampled to h×w and noised.
+          augmentation: its noise level, as level / 1000.
+          observed: what is known of the clip, blank (0) elsewhere.
+          mask: 1 where `observed` holds; nothing is observed when both are None.
+
+        Raises:
+          ValueError: frames, height or width that the resizes do not divide, or an input that
+            this configuration does not take or cannot do without.
+        """
+        config = self.config
+        self._check(video, text, low_resolution, augmentation, observed, mask)
+        # float32 may only be narrowed after the time embedding (see TimeEmbedding).
+        embedding = self._embed(time, text, augmentation)
+        context, context_mask = None, None
+        if config.text_dim is not None:
+            context, context_mask = self.text_projection(text.embedding), text.mask
+        inputs = [video] if low_resolution is None else [video, low_resolution]
+        x = self.conv_in(self._fold(inputs))
+        if config.observed and observed is not None:
+            # Blank outside the mask, whatever the caller left there.
+            x = x + self.observation(self._fold([observed * mask, mask]))
+        x = constrain(x, VIDEO_AXES)
+        x = self._down_and_up(x, embedding, context, context_mask)
+        x = self.conv_out(ACTIVATIONS[config.activation](self.norm_out(x)))
+        return self._unfold(x).astype(widen(self.dtype))
+
+    def _embed(self, time, text: Text | None, augmentation) -> Float[Array, "b e"]:
+        embedding = self.time(time)
+        if self.config.augmentation:
+            embedding = embedding + self.augmentation(augmentation)
+        if self.config.text_dim is not None:
+            embedding = embedding + self.text_pooling(text.embedding, text.mask)
+        if self.config.embedding_activation:
+            embedding = ACTIVATIONS[self.config.activation](embedding)
+        return embedding
+
+    def _down_and_up(self, x, embedding, context, mask):
+        levels = range(len(self.config.channels))
+        run = functools.partial(self._run, embedding=embedding, context=context, mask=mask)
+        skips = [x]
+        for level in levels:
+            for index in range(self.config.blocks[level]):
+                x = run(f"down_{level}_block_{index}", x)
+                skips.append(x)
+            if level < levels[-1]:
+                # The skip is taken after the temporal resize, where both ways have equal frames.
+                x = getattr(self, f"down_{level}_resize")(x, embedding)
+                skips.append(x)
+        x = run("middle_block_1", run("middle_block_0", x))
+        for level in reversed(levels):
+            for index in range(self.config.blocks[level] + 1):
+                x = run(f"up_{level}_block_{index}", jnp.concatenate([x, skips.pop()], -1))
+            if level > 0:
+                x = getattr(self, f"up_{level}_resize")(x, embedding)
+        return x
+
+    def _run(self, name: str, x, *, embedding, context, mask):
+        block = getattr(self, name)
+        if not self.remat:
+            return block(x, embedding, context, mask)
+        graph, state = nnx.split(block)
+        return jax.checkpoint(lambda state, *args: nnx.merge(graph, state)(*args))(
+            state, x, embedding, context, mask
+        )
+
+    def _fold(self, inputs: list[jax.Array]) -> Float[Array, "b t h/p w/p c*p*p"]:
+        """Concatenates and moves patches of pixels into channels (space-to-depth)."""
+        x = jnp.concatenate([x.astype(self.dtype) for x in inputs], -1)
+        p = self.config.patch
+        b, t, h, w, c = x.shape
+        x = x.reshape(b, t, h // p, p, w // p, p, c)
+        return x.transpose(0, 1, 2, 4, 3, 5, 6).reshape(b, t, h // p, w // p, p * p * c)
+
+    def _unfold(self, x: jax.Array) -> Float[Array, "b t h w k"]:
+        """The inverse of `_fold`, to `config.out_channels` (depth-to-space)."""
+        p = self.config.patch
+        b, t, h, w, _ = x.shape
+        x = x.reshape(b, t, h, w, p, p, self.config.out_channels)
+        return x.transpose(0, 1, 2, 4, 3, 5, 6).reshape(b, t, h * p, w * p, -1)
+
+    def _check(self, video, text, low_resolution, augmentation, observed, mask) -> None:
+        config = self.config
+        frames, height, width = video.shape[1:4]
+        if frames % config.temporal_factor:
+            raise ValueError(
+                f"{frames} frames are not divisible by the temporal factor "
+                f"{config.temporal_factor}: take {_nearest(frames, config.temporal_factor)}, or "
+                "run single images through the spatial half (models.stunet.spatial_half)"
+            )
+        for name, size in (("height", height), ("width", width)):
+            if size % config.spatial_factor:
+                raise ValueError(
+                    f"{name} {size} is not divisible by the spatial factor "
+                    f"{config.spatial_factor}: take {_nearest(size, config.spatial_factor)}"
+                )
+        _check_given("text", text, config.text_dim is not None, required=True)
+        _check_given("low_resolution", low_resolution, config.low_resolution, required=True)
+        _check_given("augmentation", augmentation, config.augmentation, required=True)
+        _check_given("observed", observed, config.observed, required=False)
+        if (observed is None) != (mask is None):
+            raise ValueError("observed and mask belong together: give both or neither")
+
+
+def _nearest(size: int, factor: int) -> int:
+    return max(factor, round(size / factor) * factor)
+
+
+def _check_given(name: str, value, taken: bool, *, required: bool) -> None:
+    if value is not None and not taken:
+        raise ValueError(f"{name} was given, but this model's configuration takes none")
+    if value is None and taken and required:
+        raise ValueError(f"this model's configuration needs {name}, and none was given")

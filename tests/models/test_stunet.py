@@ -1,0 +1,179 @@
+"""STUNet starts as the image model, and learns time beside it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lumiere_jax.models import TemporalConfig, UNetConfig, network
+from lumiere_jax.models.stunet import inflate, inflate_params, spatial_half, spatial_params
+from lumiere_jax.text import Text
+
+IMAGE = UNetConfig(
+    channels=(8, 16, 16),
+    blocks=(1, 2, 1),
+    attention=(False, True, True),
+    head_dim=8,
+    groups=4,
+    text_dim=32,
+    pool_heads=4,
+    text_mask=True,
+)
+
+
+def random_like(shapes, seed=0, dtype=jnp.float32):
+    """Every parameter random: zero starts would hide what is wrong behind them."""
+    leaves, tree = jax.tree.flatten(shapes)
+    rng = np.random.default_rng(seed)
+    drawn = [jnp.asarray(rng.normal(size=leaf.shape) * 0.2, dtype) for leaf in leaves]
+    return jax.tree.unflatten(tree, drawn)
+
+
+def inputs(frames, size=8, batch=2, dtype=jnp.float32):
+    rng = np.random.default_rng(1)
+    video = jnp.asarray(rng.normal(size=(batch, frames, size, size, 3)), dtype)
+    text = Text(
+        jnp.asarray(rng.normal(size=(batch, 5, 32)), dtype),
+        jnp.arange(5) < jnp.asarray([[3], [5]]),
+    )
+    return video, jnp.asarray([0.1, 0.9], dtype), text
+
+
+@pytest.mark.parametrize(
+    ("resize", "factor", "frames"),
+    [(None, 4, 8), ((True, False), 2, 6), ((False, True), 2, 6), ((False, False), 1, 3)],
+)
+def test_fresh_stunet_is_the_image_model_on_every_nth_frame(resize, factor, frames):
+    config = inflate(IMAGE, TemporalConfig(resize=resize, head_dim=8))
+    assert config.temporal_factor == factor
+    image, video_net = network(IMAGE), network(config)
+    image_params = random_like(image.shapes())
+    params = inflate_params(video_net, image_params, jax.random.key(2))
+    video, time, text = inputs(frames)
+    got = jax.jit(video_net.apply)(params, video, time, text)[:, ::factor]
+    want = jax.jit(image.apply)(image_params, video[:, ::factor], time, text)
+    np.testing.assert_allclose(got, want, atol=1e-5)
+    assert np.abs(want).max() > 0.1
+
+
+def test_the_nearest_neighbour_start_holds_to_rounding_with_four_levels_in_float64():
+    image_config = UNetConfig(
+        channels=(8, 8, 8, 16),
+        blocks=(1,) * 4,
+        attention=(False,) * 3 + (True,),
+        head_dim=8,
+        groups=4,
+    )
+    config = inflate(image_config, TemporalConfig(head_dim=8))
+    assert config.temporal_factor == 8
+    with jax.enable_x64(True):
+        image, video_net = (network(c, dtype=jnp.float64) for c in (image_config, config))
+        image_params = random_like(image.shapes(), dtype=jnp.float64)
+        params = inflate_params(video_net, image_params, jax.random.key(0))
+        video, time, _ = inputs(16, 16, dtype=jnp.float64)
+        got = jax.jit(video_net.apply)(params, video, time)[:, ::8]
+        want = jax.jit(image.apply)(image_params, video[:, ::8], time)
+        assert want.dtype == jnp.float64
+        np.testing.assert_allclose(got, want, atol=1e-12)
+
+
+def test_the_spatial_half_of_an_inflated_model_is_the_image_model():
+    config = inflate(IMAGE, TemporalConfig(head_dim=8))
+    image, video_net = network(IMAGE), network(config)
+    image_params = random_like(image.shapes())
+    params = inflate_params(video_net, image_params, jax.random.key(0))
+    assert spatial_half(config) == IMAGE
+    jax.tree.map(np.testing.assert_array_equal, spatial_params(params), image_params)
+
+
+def test_the_image_model_takes_each_frame_on_its_own():
+    image = network(IMAGE)
+    params = random_like(image.shapes())
+    video, time, text = inputs(3)
+    together = image.apply(params, video, time, text)
+    alone = [image.apply(params, video[:, i : i + 1], time, text) for i in range(3)]
+    np.testing.assert_allclose(together, jnp.concatenate(alone, 1), atol=1e-5)
+
+
+def test_temporal_weights_see_the_whole_clip():
+    config = inflate(IMAGE, TemporalConfig(head_dim=8))
+    net = network(config)
+    params = random_like(net.shapes())
+    video, time, text = inputs(8)
+    other = video.at[:, 7].add(1.0)
+    moved = jnp.abs(net.apply(params, video, time, text) - net.apply(params, other, time, text))
+    assert (moved.max(axis=(0, 2, 3, 4)) > 1e-4).all()
+
+
+def test_padding_of_the_text_does_not_matter_where_the_mask_is_heeded():
+    image = network(IMAGE)
+    params = random_like(image.shapes())
+    video, time, text = inputs(1)
+    garbage = jnp.where(text.mask[..., None], text.embedding, 7.0)
+    want = image.apply(params, video, time, text)
+    np.testing.assert_allclose(
+        image.apply(params, video, time, Text(garbage, text.mask)), want, atol=1e-5
+    )
+    short = Text(text.embedding[:1, :3])
+    np.testing.assert_allclose(image.apply(params, video[:1], time[:1], short), want[:1], atol=1e-5)
+
+
+def test_frames_that_the_temporal_factor_does_not_divide_are_refused():
+    net = network(inflate(IMAGE, TemporalConfig(head_dim=8)))
+    video, time, text = inputs(6)
+    with pytest.raises(ValueError, match=r"6 frames .* temporal factor 4: take 8"):
+        net.apply(net.init(jax.random.key(0)), video, time, text)
+
+
+def test_sizes_that_the_spatial_factor_does_not_divide_are_refused():
+    net = network(IMAGE)
+    video, time, text = inputs(1, size=10)
+    with pytest.raises(ValueError, match=r"height 10 .* spatial factor 4: take 8"):
+        net.apply(net.init(jax.random.key(0)), video, time, text)
+
+
+def test_an_observed_video_changes_nothing_before_training_and_something_after():
+    import dataclasses
+
+    config = dataclasses.replace(inflate(IMAGE, TemporalConfig(head_dim=8)), observed=True)
+    net = network(config)
+    params = random_like(net.shapes())
+    video, time, text = inputs(8)
+    mask = jnp.zeros((2, 8, 8, 8, 1)).at[:, 0].set(1)
+    plain = net.apply(params, video, time, text)
+    seen = net.apply(params, video, time, text, observed=video, mask=mask)
+    assert np.abs(plain - seen).max() > 1e-3
+    zero = jax.tree.map(jnp.zeros_like, params["observation"])
+    fresh = net.apply({**params, "observation": zero}, video, time, text, observed=video, mask=mask)
+    np.testing.assert_array_equal(fresh, plain)
+
+
+def test_a_patch_stem_reaches_every_pixel():
+    import dataclasses
+
+    config = dataclasses.replace(IMAGE, patch=2, low_resolution=True, augmentation=True)
+    net = network(config)
+    params = random_like(net.shapes())
+    video, time, text = inputs(1, size=16)
+    run = lambda low: net.apply(  # noqa: E731
+        params, video, time, text, low_resolution=low, augmentation=jnp.asarray([0.1, 0.1])
+    )
+    out = run(video)
+    assert out.shape == video.shape
+    assert np.abs(out - run(video + 1)).min() > 0
+
+
+def test_rematerialisation_changes_memory_not_numbers():
+    config = inflate(IMAGE, TemporalConfig(head_dim=8))
+    video, time, text = inputs(4)
+    params = random_like(network(config).shapes())
+
+    def gradient(remat):
+        net = network(config, remat=remat)
+        return jax.grad(lambda p: jnp.sum(net.apply(p, video, time, text) ** 2))(params)
+
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3),
+        gradient(False),
+        gradient(True),
+    )
