@@ -1,0 +1,36 @@
+"""Video files: reading, resampling, cutting, writing; uint8 [t, h, w, 3]. Imports no JAX.
+
+frames, fps = read_video("street.mp4", fps=16, size=128, frames=80)
+write_mp4("out.mp4", frames, fps, metadata=generated_by("lumiere-128"))
+write_contact_sheet("out.png", [frames], captions=["a street"])
+"""
+
+from lumiere_jax.video.clips import ClipSettings, cut_clips
+from lumiere_jax.video.contact_sheet import contact_sheet, write_contact_sheet
+from lumiere_jax.video.cuts import find_cuts
+from lumiere_jax.video.decode import ReadLimits, VideoError, open_video
+from lumiere_jax.video.new_file import new_file
+from lumiere_jax.video.read import read_image, read_metadata, read_video
+from lumiere_jax.video.resample import resample
+from lumiere_jax.video.resize import resize_and_crop
+from lumiere_jax.video.write import generated_by, write_gif, write_mp4
+
+__all__ = [
+    "ClipSettings",
+    "ReadLimits",
+    "VideoError",
+    "contact_sheet",
+    "cut_clips",
+    "find_cuts",
+    "generated_by",
+    "new_file",
+    "open_video",
+    "read_image",
+    "read_metadata",
+    "read_video",
+    "resample",
+    "resize_and_crop",
+    "write_contact_sheet",
+    "write_gif",
+    "write_mp4",
+]

@@ -1,0 +1,91 @@
+"""Contact sheets: a clip a row, frames evenly spread over it, its caption underneath."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from etils import epath
+from jaxtyping import UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from lumiere_jax.video.h264 import check_frames
+from lumiere_jax.video.new_file import new_file
+
+GAP = 2  # pixels between pictures
+PAPER, INK = (255, 255, 255), (32, 32, 32)
+
+
+def contact_sheet(
+    videos: Sequence[UInt8[np.ndarray, "t h w 3"]],
+    captions: Sequence[str] | None = None,
+    columns: int = 8,
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Draws one row a clip.
+
+    Args:
+      videos: clips [t, h, w, 3], all of one h and w; t may differ. An array [n, t, h, w, 3] does.
+      captions: one for each clip, wrapped under its row.
+      columns: frames of a clip to show, the first and the last among them.
+
+    Raises:
+      ValueError: no clips, clips of several sizes, captions of another number, columns < 1.
+    """
+    _check(videos, captions, columns)
+    columns = min(columns, max(len(video) for video in videos))
+    height, width = videos[0].shape[1:3]
+    sheet_width = columns * (width + GAP) + GAP
+    font = ImageFont.load_default(size=max(10, min(18, sheet_width // 48)))
+    wrapped = [_wrap(text, sheet_width - 4 * GAP, font) for text in captions or [""] * len(videos)]
+    line = sum(font.getmetrics()) + 1
+    heights = [height + 2 * GAP + line * len(lines) for lines in wrapped]
+    sheet = Image.new("RGB", (sheet_width, sum(heights) + GAP), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    top = GAP
+    for video, lines, row_height in zip(videos, wrapped, heights, strict=True):
+        for column, index in enumerate(_spread(len(video), columns)):
+            picture = Image.fromarray(np.ascontiguousarray(video[index]))
+            sheet.paste(picture, (GAP + column * (width + GAP), top))
+        for number, text in enumerate(lines):
+            draw.text((2 * GAP, top + height + number * line), text, fill=INK, font=font)
+        top += row_height
+    return np.asarray(sheet)
+
+
+def write_contact_sheet(
+    path: epath.PathLike,
+    videos: Sequence[UInt8[np.ndarray, "t h w 3"]],
+    captions: Sequence[str] | None = None,
+    columns: int = 8,
+) -> None:
+    """Writes `contact_sheet(videos, captions, columns)` as a PNG; never over an existing file."""
+    sheet = Image.fromarray(contact_sheet(videos, captions, columns))
+    with new_file(path) as target:
+        sheet.save(target, format="PNG")
+
+
+def _spread(frames: int, columns: int) -> list[int]:
+    """Indices from the first frame to the last, evenly; each frame at most once."""
+    return sorted(set(np.linspace(0, frames - 1, columns).round().astype(int).tolist()))
+
+
+def _wrap(text: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
+    lines: list[str] = []
+    for word in text.split():
+        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def _check(videos: Sequence[np.ndarray], captions: Sequence[str] | None, columns: int) -> None:
+    if len(videos) == 0:
+        raise ValueError("a contact sheet needs at least one clip; got videos=[]")
+    for video in videos:
+        check_frames(video)
+    sizes = {video.shape[1:3] for video in videos}
+    if len(sizes) > 1:
+        raise ValueError(f"clips of one contact sheet must have one size, got {sorted(sizes)}")
+    if captions is not None and len(captions) != len(videos):
+        raise ValueError(f"{len(captions)} captions for {len(videos)} clips; give one for each")
+    if columns < 1:
+        raise ValueError(f"columns must be at least 1, got columns={columns}; try columns=8")
