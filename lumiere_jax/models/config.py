@@ -43,7 +43,7 @@ class UNetConfig:
       self_attention: pixels attend to their frame and the text; to the text alone when False.
       head_dim: width of a spatial attention head.
       groups: of every GroupNorm but the one over the text, which has 32.
-      epsilon: of every GroupNorm.
+      epsilon: of every GroupNorm but those of spatial attention, which have 1e-5.
       activation: "gelu" (exact) or "silu".
       in_channels: of the video; the low-resolution clip's are added to them.
       out_channels: of the raw output; twice in_channels where the variance is learned.
@@ -55,6 +55,7 @@ class UNetConfig:
       block_time_activation: an activation before each block's time projection (stage I).
       embedding_activation: an activation on the summed time embedding (stage II).
       residual_scale: the sum of a residual block is divided by it (stage II: 1.41423).
+      middle_residual_scale: the same for the two blocks in the middle; residual_scale when None.
       low_resolution: an upsampled low-resolution clip is concatenated to the video.
       augmentation: the noise level of that clip is embedded like a time.
       observed: a zero-started convolution `observation` reads an observed video and its mask.
@@ -81,6 +82,7 @@ class UNetConfig:
     block_time_activation: bool = True
     embedding_activation: bool = False
     residual_scale: float = 1.0
+    middle_residual_scale: float | None = None
     low_resolution: bool = False
     augmentation: bool = False
     observed: bool = False

@@ -150,7 +150,8 @@ class SpatialAttention(nnx.Module):
     """
 
     def __init__(self, channels: int, config, *, dtype, rngs):
-        norm = dict(epsilon=config.epsilon, dtype=dtype, rngs=rngs)
+        # 1e-5 whatever the network's other norms have: so does diffusers, for every checkpoint.
+        norm = dict(epsilon=1e-5, dtype=dtype, rngs=rngs)
         self.heads = channels // config.head_dim
         self.masked = config.text_mask
         self.norm = GroupNorm(channels, config.groups, **norm)

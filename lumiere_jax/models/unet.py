@@ -6,6 +6,7 @@ its temporal half, under the name `temporal` in the parameter tree, is Lumiere's
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import jax
@@ -127,6 +128,8 @@ class UNet(nnx.Module):
                     ResizeBlock(level, config, resize="down", **options),
                 )
                 skips.append(channels)
+        if config.middle_residual_scale is not None:
+            config = dataclasses.replace(config, residual_scale=config.middle_residual_scale)
         self.middle_block_0 = Block(channels, level, config, attention=True, **options)
         self.middle_block_1 = Block(channels, level, config, attention=False, **options)
         return skips

@@ -2,5 +2,20 @@
 
 from lumiere_jax.weights.dataclass_json import from_json, to_json
 from lumiere_jax.weights.model_folder import Model, Part, describe_model, read_model, write_model
+from lumiere_jax.weights.t5 import read_t5, write_t5x
+from lumiere_jax.weights.unet import read_unet, read_unet_config, write_unet
 
-__all__ = ["Model", "Part", "describe_model", "from_json", "read_model", "to_json", "write_model"]
+__all__ = [
+    "Model",
+    "Part",
+    "describe_model",
+    "from_json",
+    "read_model",
+    "read_t5",
+    "read_unet",
+    "read_unet_config",
+    "to_json",
+    "write_model",
+    "write_t5x",
+    "write_unet",
+]

@@ -1,0 +1,124 @@
+"""Reading and writing T5 v1.1 and ByT5 encoders."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from lumiere_jax.models import T5Config, network
+from lumiere_jax.weights.mapping import read_entries
+from lumiere_jax.weights.t5_names import hugging_face_entries, t5x_entries
+from lumiere_jax.weights.t5x import INDEX, T5xCheckpoint, write_t5x_arrays
+from lumiere_jax.weights.tensor_folder import Tensors, open_tensors
+from lumiere_jax.weights.tree import Params, Shardings, flatten
+
+# Hugging Face's name of each number, and T5's default where the file leaves it out.
+_FIELDS = {
+    "vocabulary_size": ("vocab_size", 32128),
+    "width": ("d_model", 512),
+    "feed_forward": ("d_ff", 2048),
+    "heads": ("num_heads", 8),
+    "head_dim": ("d_kv", 64),
+    "layers": ("num_layers", 6),
+    "buckets": ("relative_attention_num_buckets", 32),
+    "max_distance": ("relative_attention_max_distance", 128),
+    "norm_epsilon": ("layer_norm_epsilon", 1e-6),
+}
+# The encoder's table once more, and the half that encoders do without.
+_HF_IGNORED = ("encoder.embed_tokens.", "decoder.", "lm_head.")
+
+
+def read_t5(
+    folder: epath.PathLike,
+    *,
+    variant: str | None = None,
+    shardings: Shardings = None,
+    dtype: Any = None,
+) -> tuple[T5Config, Params]:
+    """Reads a T5 encoder in its stored precision, tensor by tensor.
+
+    Args:
+      folder: Hugging Face's (config.json and safetensors; also a diffusers pipeline with
+        `text_encoder`), or a t5x checkpoint directory. A decoder in it is left out.
+      variant: `fp16` where a folder holds both precisions.
+      shardings: a tree of shardings, or a function from the tree of shapes to one.
+      dtype: storage dtype; None keeps the file's. float16 overflows in the larger sizes.
+
+    Raises:
+      FileNotFoundError: nothing of that kind there.
+      ValueError: a T5 of another family, tensors missing, not understood, or of another shape.
+    """
+    folder = epath.Path(folder)
+    options = {"shardings": shardings, "dtype": dtype}
+    if (folder / INDEX).exists():
+        source: Tensors = T5xCheckpoint(folder)
+        config = _config_from_t5x(source)
+        entries, ignored = t5x_entries(config), ("decoder/",)
+    else:
+        folder = folder / "text_encoder" if (folder / "text_encoder").exists() else folder
+        config = _config_from_json(folder / "config.json")
+        source = open_tensors(folder, variant)
+        entries, ignored = hugging_face_entries(config), _HF_IGNORED
+    shapes = network(config).shapes()
+    params = read_entries(
+        source, entries, shapes, ignore=lambda name: name.startswith(ignored), **options
+    )
+    return config, params
+
+
+def write_t5x(folder: epath.PathLike, config: T5Config, params: Params, step: int = 0) -> None:
+    """Writes an encoder as a t5x checkpoint directory.
+
+    Raises:
+      FileExistsError: something is in the folder already.
+    """
+    flat = flatten(params)
+    arrays = {
+        name: layout.store(np.asarray(flat[path])) for path, name, layout in t5x_entries(config)
+    }
+    write_t5x_arrays(folder, arrays, step)
+
+
+def _config_from_json(path: epath.Path) -> T5Config:
+    """The configuration in Hugging Face's config.json.
+
+    Raises:
+      ValueError: a model whose mathematics is not that of T5 v1.1.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file; give a folder with config.json beside it")
+    found = json.loads(path.read_text())
+    if found.get("model_type") != "t5":
+        raise ValueError(f"{path}: model_type {found.get('model_type')!r} is not 't5'")
+    form = found.get("feed_forward_proj", "relu")
+    if form != "gated-gelu" or found.get("dense_act_fn", "gelu_new") != "gelu_new":
+        raise ValueError(
+            f"{path}: feed_forward_proj {form!r} is another family of T5; this reads v1.1 and "
+            "ByT5, which say 'gated-gelu', such as google/t5-v1_1-xxl"
+        )
+    return T5Config(**{ours: found.get(*theirs) for ours, theirs in _FIELDS.items()})
+
+
+def _config_from_t5x(source: Tensors) -> T5Config:
+    """The configuration that the arrays' shapes imply; t5x keeps it in gin files elsewhere."""
+
+    def shape(name: str) -> tuple[int, ...]:
+        if name not in source.tensors:
+            raise ValueError(f"{source.where}: no {name}; expected the arrays of a T5 v1.1 encoder")
+        return source.tensors[name].shape
+
+    vocabulary_size, width = shape("token_embedder/embedding")
+    heads, buckets = shape("encoder/relpos_bias/rel_embedding")
+    layers = {name.split("/")[1] for name in source.tensors if name.startswith("encoder/layers_")}
+    return T5Config(
+        vocabulary_size=vocabulary_size,
+        width=width,
+        feed_forward=shape("encoder/layers_0/mlp/wi_0/kernel")[1],
+        heads=heads,
+        head_dim=shape("encoder/layers_0/attention/query/kernel")[1] // heads,
+        layers=len(layers),
+        buckets=buckets,
+    )

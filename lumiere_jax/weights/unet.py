@@ -1,0 +1,128 @@
+"""Reading and writing DeepFloyd IF's U-Nets: diffusers folders and original checkpoints."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from etils import epath
+
+from lumiere_jax.models import UNetConfig, network
+from lumiere_jax.models.stunet import spatial_half, spatial_params
+from lumiere_jax.weights.deepfloyd import DeepFloydTensors, diffusers_fields, is_deepfloyd
+from lumiere_jax.weights.mapping import read_entries, write_entries
+from lumiere_jax.weights.tensor_folder import Tensors, open_tensors
+from lumiere_jax.weights.tree import Params, Shardings, flatten
+from lumiere_jax.weights.unet_config import config_from_diffusers, config_to_diffusers
+from lumiere_jax.weights.unet_names import unet_entries
+
+FILE = "diffusion_pytorch_model.safetensors"
+
+
+def read_unet(
+    folder: epath.PathLike,
+    *,
+    variant: str | None = None,
+    shardings: Shardings = None,
+    dtype: Any = None,
+) -> tuple[UNetConfig, Params]:
+    """Reads an IF U-Net of stage I or II in its stored precision, tensor by tensor.
+
+    Args:
+      folder: a diffusers folder (config.json and safetensors; also a pipeline with `unet`), a
+        folder with DeepFloyd's own tensors, or one such file with its configuration beside it.
+      variant: `fp16` where a folder holds both precisions.
+      shardings: a tree of shardings, or a function from the tree of shapes to one.
+      dtype: storage dtype; None keeps the file's.
+
+    Raises:
+      FileNotFoundError: nothing of that kind there.
+      ValueError: a pickle, a truncated file, an unknown block type, tensors missing, not
+        understood, or of another shape.
+    """
+    config, source = _open(folder, variant)
+    shapes = network(config).shapes()
+    entries = unet_entries(config, flatten(shapes))
+    return config, read_entries(source, entries, shapes, shardings=shardings, dtype=dtype)
+
+
+def read_unet_config(folder: epath.PathLike, *, variant: str | None = None) -> UNetConfig:
+    """The configuration alone; of the tensors only names and shapes are looked at."""
+    return _open(folder, variant)[0]
+
+
+def sample_size(folder: epath.PathLike) -> int | None:
+    """Pixels a side that the folder's configuration names, if it does."""
+    fields = _fields(_inside(folder))[0]
+    found = fields.get("original_config") or fields.get("params") or fields
+    return found.get("sample_size", found.get("image_size"))
+
+
+def write_unet(
+    folder: epath.PathLike,
+    config: UNetConfig,
+    params: Params,
+    *,
+    size: int | None = None,
+    dtype: Any = None,
+) -> None:
+    """Writes the spatial half of a U-Net as a diffusers folder.
+
+    Args:
+      folder: a folder that does not exist yet, or is empty.
+      config: of an image model or an inflated one, whose temporal half and observed-video
+        convolution stay behind.
+      params: its parameters.
+      size: pixels a side, noted as `sample_size`.
+      dtype: storage dtype; None keeps each array's.
+
+    Raises:
+      FileExistsError: something is in the folder already.
+      ValueError: a model that diffusers' U-Net cannot express.
+    """
+    folder = epath.Path(folder)
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty; choose another --output or remove it")
+    fields = config_to_diffusers(spatial_half(config), size)
+    image = {name: value for name, value in spatial_params(params).items() if name != "observation"}
+    entries = unet_entries(config, flatten(image))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_entries(folder / FILE, entries, image, dtype=dtype)
+    (folder / "config.json").write_text(json.dumps(fields, indent=2) + "\n")
+
+
+def _open(folder: epath.PathLike, variant: str | None) -> tuple[UNetConfig, Tensors]:
+    path = _inside(folder)
+    source: Tensors = open_tensors(path, variant)
+    fields, where = _fields(path)
+    if is_deepfloyd(source):
+        if "block_out_channels" not in fields:
+            fields = diffusers_fields(fields, source)
+        source = DeepFloydTensors(source, fields["attention_head_dim"])
+    elif where is None:
+        raise FileNotFoundError(f"{path}: no config.json beside the tensors")
+    return config_from_diffusers(fields, source, where or source.where), source
+
+
+def _inside(folder: epath.PathLike) -> epath.Path:
+    """The U-Net's folder, also inside a pipeline's."""
+    folder = epath.Path(folder)
+    return folder / "unet" if (folder / "unet").exists() else folder
+
+
+def _fields(path: epath.Path) -> tuple[dict[str, Any], str | None]:
+    """The fields of the configuration file beside the tensors, and its name."""
+    folder = path.parent if path.suffix == ".safetensors" else path
+    for name in (f"{path.stem}_config.json", "config.json", "config.yml", "config.yaml"):
+        file = folder / name
+        if file.exists():
+            return _parse(file), str(file)
+    return {}, None
+
+
+def _parse(file: epath.Path) -> dict[str, Any]:
+    if file.suffix == ".json":
+        return json.loads(file.read_text())
+    import yaml  # DeepFloyd's own configurations are YAML; Flax depends on the parser.
+
+    return yaml.safe_load(file.read_text())
