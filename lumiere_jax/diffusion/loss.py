@@ -1,0 +1,116 @@
+"""The training loss: mean squared error of what the network emits, at random times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from lumiere_jax.diffusion import prediction
+from lumiere_jax.diffusion.config import DiffusionConfig
+from lumiere_jax.diffusion.denoiser import emit
+from lumiere_jax.diffusion.estimate import Conditions
+from lumiere_jax.diffusion.schedule import TIMESTEPS
+from lumiere_jax.diffusion.variance import variational_bound
+
+
+def diffusion_loss(
+    apply: Callable[..., Any],
+    params: Any,
+    clean: Float[Array, "b t h w c"],
+    conditions: Conditions,
+    key: PRNGKeyArray,
+    config: DiffusionConfig,
+    *,
+    valid: Bool[Array, " b"] | None = None,
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+    """Loss of one batch, in float32.
+
+    Args:
+      apply: `Network.apply`; see `denoiser_from_network`.
+      clean: clips in [-1, 1].
+      conditions: text and the rest, given to the network as they are.
+      key: decides times and noise.
+      config: schedule, prediction, weighting; with `learned_variance` the hybrid loss of Nichol &
+        Dhariwal 2021, eq. 16: the bound trains the variance and leaves the mean alone.
+      valid: False leaves an example out (a clip that failed to decode).
+
+    Returns:
+      (loss, {"loss", "mse", and "bound" in bits a dimension where the variance is learned}).
+    """
+    clean = clean.astype(jnp.promote_types(clean.dtype, jnp.float32))
+    time_key, noise_key = jax.random.split(key)
+    time = stratified_times(time_key, clean.shape[0], config, clean.dtype)
+    noise = jax.random.normal(noise_key, clean.shape, clean.dtype)
+    alpha, sigma = config.levels(time, clean)
+    x = alpha * clean + sigma * noise
+
+    emitted, fraction = emit(apply, params, x, time, conditions)
+    wanted = prediction.target(config.prediction, clean, noise, alpha, sigma)
+    error = jnp.mean((emitted - wanted) ** 2, axis=tuple(range(1, clean.ndim)))  # [b]
+    example = loss_weight(time, config) * error
+    metrics = {"mse": _mean(error, valid)}
+    if config.learned_variance:
+        bound = _bound(emitted, fraction, clean, x, time, config)
+        # 1000 steps, each with weight 0.001: the two factors cancel.
+        example = example + bound
+        metrics["bound"] = _mean(bound, valid)
+    loss = _mean(example, valid)
+    return loss, {"loss": loss, **metrics}
+
+
+def stratified_times(
+    key: PRNGKeyArray, batch: int, config: DiffusionConfig, dtype: Any = jnp.float32
+) -> Float[Array, " b"]:
+    """Uniform times in [0, 1), one in each of `batch` equal parts.
+
+    One random offset for the whole batch: each time is uniform, and together they cover the range
+    evenly, which lowers the variance of the loss (Kingma et al., arXiv 2107.00630, sec. I.1). A
+    discrete schedule gets multiples of 1/1000.
+    """
+    offset = jax.random.uniform(key, (), dtype)
+    time = (offset + jnp.arange(batch, dtype=dtype) / batch) % 1
+    if config.discrete:
+        time = jnp.minimum(jnp.floor(time * TIMESTEPS), TIMESTEPS - 1) / TIMESTEPS
+    return time
+
+
+def loss_weight(time: Float[Array, " b"], config: DiffusionConfig) -> Float[Array, " b"]:
+    """Weight of the squared error of what the network emits.
+
+    "min_snr" counts the error of the clean clip with weight min(SNR, gamma) (arXiv 2303.09556,
+    sec. 3.4); for noise that is min(SNR, gamma) / SNR, for velocity min(SNR, gamma) / (SNR + 1).
+    """
+    if config.weighting == "plain":
+        return jnp.ones_like(time)
+    alpha, sigma = config.alpha_sigma(time)
+    # Written with alpha² and sigma² so that neither end divides by zero.
+    least = jnp.minimum(alpha**2, config.min_snr_gamma * sigma**2)  # = min(SNR, gamma) sigma²
+    if config.prediction == "noise":
+        return least / alpha**2
+    if config.prediction == "velocity":
+        return least
+    return least / sigma**2
+
+
+def _bound(emitted, fraction, clean, x, time, config: DiffusionConfig) -> Float[Array, " b"]:
+    if fraction is None:
+        raise ValueError(
+            "learned_variance=True needs a network with twice the output channels; set its "
+            f"out_channels to {2 * clean.shape[-1]}, or learned_variance=False"
+        )
+    alpha, sigma = config.levels(time, x)
+    # The bound must not pull on the mean, which the squared error trains better.
+    frozen = jax.lax.stop_gradient(emitted)
+    estimate = prediction.to_estimate(config.prediction, frozen, x, alpha, sigma)
+    return variational_bound(clean, x, estimate.clean, fraction, time, config)
+
+
+def _mean(values: Float[Array, " b"], valid: Bool[Array, " b"] | None) -> Float[Array, ""]:
+    if valid is None:
+        return values.mean()
+    kept = jnp.where(valid, values, 0).sum()
+    return kept / jnp.maximum(valid.sum(), 1)
