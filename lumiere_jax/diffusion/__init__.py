@@ -6,15 +6,39 @@ denoise = denoiser_from_network(network.apply, params, DiffusionConfig())
 from lumiere_jax.diffusion.config import DiffusionConfig
 from lumiere_jax.diffusion.denoiser import denoiser_from_network
 from lumiere_jax.diffusion.estimate import Conditions, Denoise, Estimate
+from lumiere_jax.diffusion.guidance import guide
+from lumiere_jax.diffusion.held import hold
 from lumiere_jax.diffusion.loss import diffusion_loss, loss_weight, stratified_times
+from lumiere_jax.diffusion.multidiffusion import (
+    Tiles,
+    Windows,
+    consensus,
+    plan_tiles,
+    plan_windows,
+    window_weights,
+)
+from lumiere_jax.diffusion.thresholding import dynamic_threshold, threshold
+from lumiere_jax.diffusion.windowed import tiles, windows
 
 __all__ = [
     "Conditions",
     "Denoise",
     "DiffusionConfig",
     "Estimate",
+    "Tiles",
+    "Windows",
+    "consensus",
     "denoiser_from_network",
     "diffusion_loss",
+    "dynamic_threshold",
+    "guide",
+    "hold",
     "loss_weight",
+    "plan_tiles",
+    "plan_windows",
     "stratified_times",
+    "threshold",
+    "tiles",
+    "window_weights",
+    "windows",
 ]
