@@ -1,8 +1,12 @@
 """Diffusion: schedules, losses, denoisers and samplers. Knows nothing of networks.
 
-denoise = denoiser_from_network(network.apply, params, DiffusionConfig())
+config, sampler = DiffusionConfig(), SamplerConfig(sampler="dpm_solver", guidance_scale=7)
+predict = denoiser_from_network(network.apply, params, config)
+denoise = compose(predict, config, sampler, null=null_text)
+clip = sample(denoise, noise, Conditions(text), config, sampler)
 """
 
+from lumiere_jax.diffusion.composition import compose
 from lumiere_jax.diffusion.config import DiffusionConfig
 from lumiere_jax.diffusion.denoiser import denoiser_from_network
 from lumiere_jax.diffusion.estimate import Conditions, Denoise, Estimate
@@ -17,16 +21,23 @@ from lumiere_jax.diffusion.multidiffusion import (
     plan_windows,
     window_weights,
 )
+from lumiere_jax.diffusion.sampler_config import SamplerConfig
+from lumiere_jax.diffusion.sampling import Hooks, sample
+from lumiere_jax.diffusion.schedule import CLEAN
 from lumiere_jax.diffusion.thresholding import dynamic_threshold, threshold
 from lumiere_jax.diffusion.windowed import tiles, windows
 
 __all__ = [
+    "CLEAN",
     "Conditions",
     "Denoise",
     "DiffusionConfig",
     "Estimate",
+    "Hooks",
+    "SamplerConfig",
     "Tiles",
     "Windows",
+    "compose",
     "consensus",
     "denoiser_from_network",
     "diffusion_loss",
@@ -36,6 +47,7 @@ __all__ = [
     "loss_weight",
     "plan_tiles",
     "plan_windows",
+    "sample",
     "stratified_times",
     "threshold",
     "tiles",

@@ -1,0 +1,86 @@
+"""The settings of sampling, checked when they are made."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float
+
+from lumiere_jax.diffusion.config import check_choice, check_range
+from lumiere_jax.diffusion.samplers import SAMPLERS
+from lumiere_jax.diffusion.schedule import TIMESTEPS
+from lumiere_jax.diffusion.times import SECTIONS, SPACINGS, spaced_times, with_jumps
+
+VARIANCES = ("small", "large", "learned")
+THRESHOLDS = ("none", "static", "dynamic")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SamplerConfig:
+    """How to sample: which sampler, at which times, guided and thresholded how.
+
+    Attributes:
+      sampler: "ddpm", "ddim", "euler", "heun", "dpm_solver" (DPM-Solver++ 2M), "dpm_solver_sde".
+      steps: denoising steps, 1 to 1000. Heun calls the network twice a step.
+      spacing: "trailing", "leading", "linspace", or a list of DeepFloyd IF such as "fast27", which
+        fixes the steps.
+      eta: DDIM's noise, 0 (none) to 1 (as much as DDPM).
+      variance: DDPM's: "small", "large", or "learned" where the network has learned it.
+      jump_length, jump_repeats: resampling jumps, see `times.with_jumps`; 0 for none.
+      guidance_scale: 1 is none.
+      guidance_interval: times at which guidance acts.
+      guidance_rescale: 0 to 1, see `guide`.
+      threshold: "none", "static" or "dynamic".
+      quantile, ceiling: of dynamic thresholding, see `dynamic_threshold`.
+
+    Raises:
+      ValueError: a value that cannot be; the message names the field and the nearest that can.
+    """
+
+    sampler: str = "ddim"
+    steps: int = 50
+    spacing: str = "trailing"
+    eta: float = 0.0
+    variance: str = "small"
+    jump_length: int = 0
+    jump_repeats: int = 1
+    guidance_scale: float = 1.0
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    guidance_rescale: float = 0.0
+    threshold: str = "static"
+    quantile: float = 0.995
+    ceiling: float = 1.5
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "guidance_interval", tuple(self.guidance_interval))
+        check_choice("sampler", self.sampler, tuple(SAMPLERS))
+        check_choice("spacing", self.spacing, (*SPACINGS, *SECTIONS))
+        check_choice("variance", self.variance, VARIANCES)
+        check_choice("threshold", self.threshold, THRESHOLDS)
+        check_range("steps", self.steps, 1, TIMESTEPS)
+        check_range("eta", self.eta, 0, 1)
+        check_range("jump_length", self.jump_length, 0, TIMESTEPS)
+        check_range("jump_repeats", self.jump_repeats, 1, TIMESTEPS)
+        check_range("guidance_scale", self.guidance_scale, 0, 1000)
+        check_range("guidance_rescale", self.guidance_rescale, 0, 1)
+        check_range("quantile", self.quantile, 0, 1)
+        check_range("ceiling", self.ceiling, 1, 1000)
+        low, high = self.guidance_interval
+        if not 0 <= low <= high <= 1:
+            raise ValueError(
+                f"guidance_interval={self.guidance_interval} must rise within [0, 1]; "
+                "use (0.0, 1.0)"
+            )
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether steps draw fresh noise."""
+        jumps = self.jump_length > 0 and self.jump_repeats > 1
+        noisy = self.sampler in ("ddpm", "dpm_solver_sde")
+        return jumps or noisy or (self.sampler == "ddim" and self.eta > 0)
+
+    def times(self) -> Float[np.ndarray, " n"]:
+        """The times to visit, from noise to CLEAN; they rise where the sampler jumps back."""
+        times = spaced_times(self.spacing, self.steps)
+        return with_jumps(times, self.jump_length, self.jump_repeats)

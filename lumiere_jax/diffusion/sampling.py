@@ -1,0 +1,220 @@
+"""The door to sampling: a denoiser and noise in, a clean clip out, one `lax.scan` in between."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from lumiere_jax.diffusion.config import DiffusionConfig
+from lumiere_jax.diffusion.estimate import Conditions, Denoise
+from lumiere_jax.diffusion.sampler_config import SamplerConfig
+from lumiere_jax.diffusion.samplers import SAMPLERS, StepWeights, renoise, step_levels
+from lumiere_jax.diffusion.times import from_strength
+from lumiere_jax.diffusion.variance import learned_log_variance
+
+Clip = Float[Array, "b t h w c"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """Called on the host while the sampler runs, inside jit too; not necessarily in order.
+
+    Attributes:
+      progress: gets the number of the finished step, from 1.
+      preview: gets that number and the clean estimate, every `every` steps.
+      every: steps between previews; each copies a whole clip to the host.
+    """
+
+    progress: Callable[[int], None] | None = None
+    preview: Callable[[int, np.ndarray], None] | None = None
+    every: int = 10
+
+
+def sample(
+    denoise: Denoise,
+    noise: Clip,
+    conditions: Conditions,
+    config: DiffusionConfig,
+    sampler: SamplerConfig | None = None,
+    *,
+    key: PRNGKeyArray | None = None,
+    times: Float[np.ndarray, " n"] | Float[np.ndarray, "n 2"] | None = None,
+    source: Clip | None = None,
+    strength: float = 1.0,
+    noise_at: Callable[[Array], Clip] | None = None,
+    hooks: Hooks | None = None,
+) -> Clip:
+    """A clean clip from noise; traceable.
+
+    Args:
+      denoise: guided, windowed, thresholded and held as wanted; see `compose`.
+      noise: standard normal, the shape of the clip.
+      conditions: handed to `denoise` at every step.
+      config: the schedule.
+      sampler: which sampler and times; its guidance and thresholding belong to `compose`.
+      key: of the fresh noise, one field a step for the whole clip; unused without fresh noise.
+      times: visit these instead: a list that may rise, or pairs (from, to). CLEAN is below 0.
+      source: a clip to start from, noised to the first time at or below `strength` (SDEdit).
+      strength: in (0, 1]; where no step is that low, the source comes back as it is.
+      noise_at: the fresh noise of step i, instead of `key`.
+      hooks: see `Hooks`.
+
+    Returns:
+      The clip, in float32 (float64 if the noise is).
+
+    Raises:
+      ValueError: a stochastic sampler without a key, `strength` without a source or out of range,
+        times that are neither a list nor pairs.
+    """
+    sampler = sampler or SamplerConfig()
+    x = noise.astype(jnp.promote_types(noise.dtype, jnp.float32))
+    times = sampler.times() if times is None else np.asarray(times, np.float64)
+    if source is not None:
+        times = from_strength(times, strength)
+    elif strength != 1:
+        raise ValueError(f"strength={strength} needs a source to start from; or set strength=1")
+    steps = _pairs(times)
+    if source is not None:
+        source = source.astype(x.dtype)
+        if not len(steps):
+            return source
+        x = config.add_noise(source, x, jnp.full(x.shape[:1], steps[0, 0], x.dtype))
+
+    weights, rises = _weights(config, sampler, steps)
+    if weights.fresh is not None and noise_at is None:
+        if key is None:
+            raise ValueError(f"sampler={sampler.sampler!r} draws fresh noise; pass key=")
+        noise_at = _fields(key, x)
+    rows = _rows(steps, weights, rises, x.dtype)
+    step = _step(denoise, conditions, weights, sampler, noise_at, hooks or Hooks(), rises.any())
+    previous = None if weights.previous is None else jnp.zeros_like(x)
+    return jax.lax.scan(step, (x, previous), rows)[0][0]
+
+
+def _pairs(times: np.ndarray) -> Float[np.ndarray, "n 2"]:
+    if times.ndim == 1:
+        return np.stack([times[:-1], times[1:]], axis=1)
+    if times.ndim == 2 and times.shape[1] == 2:
+        return times
+    raise ValueError(f"times of shape {times.shape} are neither a list [n] nor pairs [n, 2]")
+
+
+def _fields(key: PRNGKeyArray, x: Clip) -> Callable[[Array], Clip]:
+    return lambda i: jax.random.normal(jax.random.fold_in(key, i), x.shape, x.dtype)
+
+
+def _weights(
+    config: DiffusionConfig, sampler: SamplerConfig, steps: np.ndarray
+) -> tuple[StepWeights, np.ndarray]:
+    """The sampler's table, its rising rows replaced by renoising; terms that never occur None."""
+    options = {"ddim": {"eta": sampler.eta}, "ddpm": {"variance": sampler.variance}}
+    levels = step_levels(config, steps)
+    rises = steps[:, 1] > steps[:, 0]
+    with np.errstate(divide="ignore", invalid="ignore"):  # rising rows, replaced below
+        falling = SAMPLERS[sampler.sampler](levels, **options.get(sampler.sampler, {}))
+        rising = renoise(levels)
+    merged = {}
+    for field in ("x", "clean", "noise", "previous", "fresh"):
+        down, up = (getattr(each, field) for each in (falling, rising))
+        nothing = np.zeros(len(steps))
+        down, up = (nothing if each is None else each for each in (down, up))
+        column = np.where(rises, up, down)
+        merged[field] = column if column.any() else None
+    return StepWeights(**merged, log_variance=falling.log_variance), rises
+
+
+def _rows(steps: np.ndarray, weights: StepWeights, rises: np.ndarray, dtype: Any) -> dict[str, Any]:
+    """What the scan reads at each step."""
+    table = {name: value for name, value in vars(weights).items() if value is not None}
+    return {
+        "index": jnp.arange(len(steps)),
+        "rises": jnp.asarray(rises),
+        "time": jnp.asarray(steps[:, 0], dtype),
+        "to": jnp.asarray(steps[:, 1], dtype),
+        **jax.tree.map(lambda column: jnp.asarray(column, dtype), table),
+    }
+
+
+def _step(
+    denoise: Denoise,
+    conditions: Conditions,
+    weights: StepWeights,
+    sampler: SamplerConfig,
+    noise_at: Callable[[Array], Clip] | None,
+    hooks: Hooks,
+    any_rise: bool,
+) -> Callable[..., Any]:
+    """The body of the scan: (x, previous clean estimate), row -> the same at the next time."""
+
+    def fall(x, previous, row):
+        estimate = denoise(x, _times(row["time"], x), conditions)
+        terms = {"x": x, "clean": estimate.clean, "noise": estimate.noise, "previous": previous}
+        if weights.fresh is not None:
+            terms["fresh"] = _scaled_noise(noise_at(row["index"]), estimate.variance, row)
+        moved = _weighted_sum(row, terms)
+        if sampler.sampler == "heun":
+            moved = _second_look(denoise, conditions, x, moved, estimate.clean, row)
+        _call(hooks, row["index"] + 1, estimate.clean)
+        return moved, None if previous is None else estimate.clean
+
+    def rise(x, previous, row):
+        return _weighted_sum(row, {"x": x, "fresh": noise_at(row["index"])}), previous
+
+    def step(carry, row):
+        if not any_rise:
+            return fall(*carry, row), None
+        return jax.lax.cond(row["rises"], rise, fall, *carry, row), None
+
+    return step
+
+
+def _weighted_sum(row: dict[str, Any], terms: dict[str, Any]) -> Clip:
+    # A term that never occurs is not in the table, so its array need not even be computed.
+    return sum(row[name] * term for name, term in terms.items() if name in row)
+
+
+def _times(time: Array, x: Clip) -> Float[Array, " b"]:
+    return jnp.full(x.shape[:1], time, x.dtype)
+
+
+def _scaled_noise(field: Clip, fraction: Clip | None, row: dict[str, Any]) -> Clip:
+    """The step's noise, times the learned deviation where there is one."""
+    if "log_variance" not in row:
+        return field
+    if fraction is None:
+        raise ValueError(
+            "variance='learned' needs a network that emits it; use variance='small' or 'large'"
+        )
+    return jnp.exp(0.5 * learned_log_variance(fraction, *row["log_variance"])) * field
+
+
+def _second_look(denoise, conditions, x: Clip, moved: Clip, clean: Clip, row: dict) -> Clip:
+    """Heun's second half: the step again, with the mean of the clean estimates at its two ends.
+
+    A trapezoid in alpha / sigma, along which x / sigma moves at the rate `clean`; it is finite at
+    both ends of the schedule, as Karras et al.'s sigma / alpha (arXiv 2206.00364) is not where
+    alpha is 0.
+    """
+
+    def again(moved):
+        there = denoise(moved, _times(row["to"], x), conditions).clean
+        return row["x"] * x + row["clean"] * 0.5 * (clean + there) if "x" in row else there
+
+    return jax.lax.cond(row["to"] < 0, lambda moved: moved, again, moved)
+
+
+def _call(hooks: Hooks, number: Array, clean: Clip) -> None:
+    if hooks.progress is not None:
+        jax.debug.callback(lambda i: hooks.progress(int(i)), number)
+    if hooks.preview is not None:
+
+        def show(number, clean):
+            jax.debug.callback(lambda i, c: hooks.preview(int(i), np.asarray(c)), number, clean)
+
+        jax.lax.cond(number % hooks.every == 0, show, lambda *_: None, number, clean)

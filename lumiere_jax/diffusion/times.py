@@ -1,0 +1,94 @@
+"""Which times a sampler visits: lists from noise to the clean clip, which may rise again.
+
+All on the grid of 1000 timesteps that imported weights were trained on. The last entry is CLEAN
+(below 0): the final step goes to the clean clip itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from lumiere_jax.diffusion.schedule import CLEAN, TIMESTEPS
+
+SPACINGS = ("trailing", "leading", "linspace")
+
+# DeepFloyd IF's lists: the 1000 timesteps cut into equal sections, so many kept of each, from the
+# clean end on.
+SECTIONS = {
+    "fast27": (10, 10, 3, 2, 2),
+    "smart27": (7, 4, 2, 1, 2, 4, 7),
+    "smart50": (10, 6, 4, 3, 2, 2, 3, 4, 6, 10),
+    "smart100": (*(1,) * 4, *(2,) * 6, 3, 3, 4, 4, 5, 5, 6, 7, 7, 8, 9, 10, 13),
+    "smart185": (1, 1, 2, 2, 2, 3, 3, 3, 4, 5, *range(6, 17), 18, 20),
+    "super27": (*(1,) * 7, 2, 5, 13),
+    "super40": (*(2,) * 6, 3, 4, 6, 15),
+    "super100": (4, 4, 6, 6, 8, 8, 10, 10, 14, 30),
+}
+
+
+def spaced_times(spacing: str, steps: int) -> Float[np.ndarray, " n"]:
+    """Times of `steps` steps, falling, and CLEAN.
+
+    Args:
+      spacing: "trailing" starts at the last timestep, "leading" ends at the first, "linspace"
+        does both (Lin et al., arXiv 2305.08891, table 2); or one of DeepFloyd IF's lists, e.g.
+        "fast27", which fixes the number of steps.
+      steps: 1 to 1000; unused by those lists.
+    """
+    if spacing in SECTIONS:
+        timesteps = _respaced(SECTIONS[spacing])
+    elif spacing == "leading":
+        timesteps = np.arange(steps) * (TIMESTEPS // steps)
+    elif spacing == "trailing":
+        timesteps = np.rint(TIMESTEPS - TIMESTEPS / steps * np.arange(steps))[::-1] - 1
+    else:
+        timesteps = np.rint(np.linspace(0, TIMESTEPS - 1, steps))
+    return np.append(timesteps[::-1] / TIMESTEPS, CLEAN)
+
+
+def _respaced(counts: tuple[int, ...]) -> np.ndarray:
+    """Rising timesteps: evenly spread over each section, its first and last among them."""
+    size, larger = divmod(TIMESTEPS, len(counts))
+    timesteps, start = [], 0
+    for section, count in enumerate(counts):
+        length = size + (section < larger)
+        stride = (length - 1) / max(count - 1, 1)
+        # Added up, not multiplied: the peers' rounding of an exact half depends on it.
+        timesteps.append(start + np.rint(np.cumsum([0.0, *[stride] * (count - 1)])))
+        start += length
+    return np.concatenate(timesteps)
+
+
+def from_strength(times: Float[np.ndarray, " n"], strength: float) -> Float[np.ndarray, " m"]:
+    """The part of `times` at or below `strength`: where SDEdit starts (Meng et al. 2022).
+
+    Raises:
+      ValueError: a strength outside (0, 1].
+    """
+    if not 0 < strength <= 1:
+        nearest = 1.0 if strength > 1 else 0.1
+        raise ValueError(f"--strength={strength} lies outside (0, 1]; use --strength={nearest}")
+    return times[times <= strength + 1e-9]
+
+
+def with_jumps(
+    times: Float[np.ndarray, " n"], length: int, repeats: int
+) -> Float[np.ndarray, " m"]:
+    """Every stretch of `length` steps walked `repeats` times, noised again in between.
+
+    RePaint (Lugmayr et al., arXiv 2201.09865, sec. 4.2): gives held pixels and new ones the time to
+    agree. The list rises wherever it jumps back.
+
+    Args:
+      length: steps of a stretch; 0 leaves the times as they are.
+      repeats: walks of each; 1 leaves them, too.
+    """
+    if not length or repeats == 1:
+        return times
+    walks = []
+    for start in range(0, len(times) - 1, length):
+        walks += [times[start : start + length + 1]] * repeats
+    # Consecutive stretches share a time; a jump's two ends differ.
+    joined = np.concatenate(walks)
+    return joined[np.append(True, np.diff(joined) != 0)]
