@@ -1,0 +1,29 @@
+"""Clips into batches: prepared records, TensorFlow Datasets, or scenes drawn on the fly.
+
+    with make_pipeline(DataConfig(source="records:clips/", batch_size=8)) as batches:
+        batch = next(batches)         # {"video": uint8 [b, t, h, w, 3], "tokens": …}
+        state = batches.get_state()   # JSON; set_state continues exactly there
+
+Imports no JAX, and grain (which does) only when batches are read.
+"""
+
+from lumiere_jax.input_pipeline.data_config import DataConfig
+from lumiere_jax.input_pipeline.moving_shapes import MovingShapes, heldout_prompts
+from lumiere_jax.input_pipeline.pipeline import Pipeline, make_pipeline
+from lumiere_jax.input_pipeline.records import Clip, decode_clip, encode_clip
+from lumiere_jax.input_pipeline.sources import Example, Source
+from lumiere_jax.input_pipeline.tfds_source import TfdsSource
+
+__all__ = [
+    "Clip",
+    "DataConfig",
+    "Example",
+    "MovingShapes",
+    "Pipeline",
+    "Source",
+    "TfdsSource",
+    "decode_clip",
+    "encode_clip",
+    "heldout_prompts",
+    "make_pipeline",
+]

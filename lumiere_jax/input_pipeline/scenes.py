@@ -30,7 +30,7 @@ BACKGROUNDS = ("dark", "light", "grey", "checkered")
 SPLITS = ("train", "heldout")
 
 TRAVEL = 0.5  # of the frame's width, by a shape that moves in a straight line
-GROWTH = (0.08, 0.27)  # radius of a growing shape, first and last
+GROWTH = (0.1, 0.28)  # radius of a growing shape, first and last
 ORBIT_RADIUS = 0.22
 BOUNCES = 2
 BOUNCE_HEIGHT = 0.45

@@ -1,0 +1,55 @@
+"""Where training clips come from and how they are read, as one frozen dataclass."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Clips and their batches.
+
+    Attributes:
+      source: "moving_shapes", "records:<folder>" of `python -m data.prepare`, or "tfds:<name>".
+      split: "train" or "heldout" of the synthetic set, a split of a TFDS set; prepared folders
+        have none.
+      frames: of a clip.
+      size: height and width in pixels.
+      image_frames: batches hold one random frame of each clip, for the image stage.
+      batch_size: clips a step, over all processes.
+      text: "tokens" of the caption, or the "embeddings" stored with the clips.
+      tokenizer: "bytes", or a SentencePiece model file.
+      text_length: tokens that every caption is padded or cut to.
+      shuffle: every epoch in another order; in the stored order otherwise.
+      seed: of the order and of the random frames, and of the synthetic scenes.
+      examples: scenes in the synthetic set.
+      workers: processes that read ahead; 0 reads in threads of this process, which is faster on
+        few cores. The batches do not depend on it.
+      video_feature: of a TFDS set.
+      caption_feature: of a TFDS set; text, or a class label.
+    """
+
+    source: str = "moving_shapes"
+    split: str = "train"
+    frames: int = 80
+    size: int = 128
+    image_frames: bool = False
+    batch_size: int = 8
+    text: Literal["tokens", "embeddings"] = "tokens"
+    tokenizer: str = "bytes"
+    text_length: int = 64
+    shuffle: bool = True
+    seed: int = 0
+    examples: int = 100_000
+    workers: int = 0
+    video_feature: str = "video"
+    caption_feature: str = "caption"
+
+    def __post_init__(self):
+        least = {"frames": 1, "size": 8, "batch_size": 1, "text_length": 1, "examples": 1}
+        for name, smallest in (least | {"workers": 0, "seed": 0}).items():
+            if getattr(self, name) < smallest:
+                raise ValueError(f"data.{name}={getattr(self, name)}: must be at least {smallest}")
+        if self.text not in ("tokens", "embeddings"):
+            raise ValueError(f"data.text={self.text!r}: must be 'tokens' or 'embeddings'")

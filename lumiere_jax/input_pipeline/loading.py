@@ -1,0 +1,99 @@
+"""From a position in the endless stream of clips to one training example.
+
+Everything here is a pure function of the configuration and the position, so it does not matter
+which process or thread computes it, or in which run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lumiere_jax.input_pipeline.data_config import DataConfig
+from lumiere_jax.input_pipeline.sources import Example, Source
+from lumiere_jax.text import open_tokenizer
+
+ATTEMPTS = 16  # unreadable clips in a row, after which the set itself is taken to be broken
+STREAM_LENGTH = 1 << 62
+
+
+class Loading:
+    """The examples of one process, by number: what grain reads, in this process or in workers.
+
+    Args:
+      source: the clips.
+      config: order, frames and text.
+      start: global position of this process group's first example.
+      process_index: of this process; it takes an equal, contiguous part of each batch.
+      process_count: of all.
+      batch_size: of all processes together.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        config: DataConfig,
+        *,
+        start: int,
+        process_index: int,
+        process_count: int,
+        batch_size: int,
+    ):
+        import grain
+
+        self._source, self._config, self._start, self._batch = source, config, start, batch_size
+        self._rows = batch_size // process_count
+        self._first = process_index * self._rows
+        self._tokenizer = open_tokenizer(config.tokenizer) if config.text == "tokens" else None
+        order = grain.MapDataset.range(len(source))
+        self._order = (order.shuffle(seed=config.seed) if config.shuffle else order).repeat()
+
+    def __len__(self) -> int:
+        return STREAM_LENGTH
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        """Example `number` of this process: arrays without batch axis, and its failures."""
+        step, row = divmod(int(number), self._rows)
+        position = self._start + step * self._batch + self._first + row
+        record, example, failures = self._read(int(self._order[position]), position)
+        return {
+            "video": example.frames,
+            **self._text(example),
+            "record": np.int64(record),
+            "failures": failures,
+        }
+
+    def _read(self, record: int, position: int) -> tuple[int, Example, list[dict[str, Any]]]:
+        """The clip, or the next one that can be read; always the same one."""
+        moment = None
+        if self._config.image_frames:
+            moment = float(np.random.default_rng((self._config.seed, position)).uniform())
+        failures: list[dict[str, Any]] = []
+        for attempt in range(ATTEMPTS):
+            candidate = (record + attempt) % len(self._source)
+            try:
+                example = self._source.read(candidate, moment)
+            except Exception as error:  # decoders raise all kinds; none may end a training run
+                failures.append({"record": candidate, "reason": f"{type(error).__name__}: {error}"})
+            else:
+                return candidate, example, [f | {"substitute": candidate} for f in failures]
+        raise RuntimeError(
+            f"data.source={self._config.source}: {ATTEMPTS} clips in a row, from record {record} "
+            f"on, cannot be read ({failures[-1]['reason']}); is the folder damaged?"
+        )
+
+    def _text(self, example: Example) -> dict[str, np.ndarray]:
+        length = self._config.text_length
+        if self._tokenizer is not None:
+            tokens = self._tokenizer.encode([example.caption], length)
+            return {"tokens": tokens.ids[0], "token_mask": tokens.mask[0]}
+        if example.text_embedding is None:
+            raise ValueError(
+                f"data.text='embeddings': the clips of data.source={self._config.source} store "
+                "none; set data.text='tokens'"
+            )
+        stored = example.text_embedding[:length]
+        embedding = np.zeros((length, stored.shape[1]), stored.dtype)
+        embedding[: len(stored)] = stored
+        return {"text_embedding": embedding, "text_mask": np.arange(length) < len(stored)}

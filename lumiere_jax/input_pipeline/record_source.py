@@ -1,0 +1,98 @@
+"""Clips that `python -m data.prepare` made: ArrayRecord shards and their `index.json`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from etils import epath
+
+from lumiere_jax.input_pipeline.data_config import DataConfig
+from lumiere_jax.input_pipeline.records import decode_clip
+from lumiere_jax.input_pipeline.sources import Example
+
+
+class RecordSource:
+    """A folder of prepared clips.
+
+    Args:
+      folder: the `--output` of data.prepare.
+      config: whose frames and size the records must have.
+
+    Raises:
+      FileNotFoundError: no finished folder is there, or a shard of it is missing.
+      ValueError: it is empty, damaged, or its clips have other frames or another size.
+    """
+
+    def __init__(self, folder: epath.PathLike, config: DataConfig):
+        from array_record.python import array_record_data_source as array_record
+
+        folder = epath.Path(folder)
+        index = _read_index(folder)
+        _check(folder, index, config)
+        files = []
+        for shard in index["shards"]:
+            path = folder / shard["file"]
+            _check_shard(path, shard["bytes"])
+            count = shard["records"]
+            # With the counts given here, no shard is opened before a clip of it is wanted.
+            files.append(array_record.FileInstruction(str(path), 0, count, count))
+        self._records = array_record.ArrayRecordDataSource(files)
+        self._frames = config.frames
+        self.identity = f"records {index['hash']}"
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def read(self, record: int, moment: float | None = None) -> Example:
+        """See `Source.read`; one frame is read without decoding the whole clip."""
+        data = self._records[record]
+        if moment is None:
+            clip = decode_clip(data)
+        else:
+            frame = int(moment * self._frames)
+            clip = decode_clip(data, frame, frame + 1)
+        return Example(clip.frames, clip.caption, clip.text_embedding)
+
+
+def _read_index(folder: epath.Path) -> dict[str, Any]:
+    path = folder / "index.json"
+    if path.is_file():
+        return json.loads(path.read_text())
+    if (folder / "progress").is_dir():
+        raise FileNotFoundError(
+            f"data.source=records:{folder}: the preparation was interrupted; run the same "
+            "`python -m data.prepare` command again"
+        )
+    raise FileNotFoundError(
+        f"data.source=records:{folder}: no index.json there; make the folder with "
+        f"`python -m data.prepare --source=<videos> --output={folder}`"
+    )
+
+
+def _check(folder: epath.Path, index: dict[str, Any], config: DataConfig) -> None:
+    where = f"data.source=records:{folder}"
+    if config.split != "train":
+        raise ValueError(
+            f"data.split={config.split!r}: {where} has no splits; leave it at 'train', and prepare "
+            "the other videos into a folder of their own"
+        )
+    if not index["counts"]["clips"]:
+        raise ValueError(f"{where} holds no clips; its rejected.jsonl says why")
+    frames, size = index["sizes"]["clip"][:2]
+    for name, stored in (("frames", frames), ("size", size)):
+        wanted = getattr(config, name)
+        if wanted != stored:
+            raise ValueError(
+                f"data.{name}={wanted}: the clips of {where} have {stored}; set "
+                f"data.{name}={stored}, or prepare them again with --{name}={wanted}"
+            )
+
+
+def _check_shard(path: epath.Path, size: int) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing, and index.json lists it; copy it again")
+    if path.stat().length != size:
+        raise ValueError(
+            f"{path} has {path.stat().length} bytes, and index.json says {size}; copy it again"
+        )

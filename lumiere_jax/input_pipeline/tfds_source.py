@@ -1,0 +1,96 @@
+"""Clips of TensorFlow Datasets, read at random through `tfds.data_source`, without TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lumiere_jax.input_pipeline.data_config import DataConfig
+from lumiere_jax.input_pipeline.sources import Example
+from lumiere_jax.video.resize import resize_and_crop
+
+
+def open_tfds(name: str, config: DataConfig) -> TfdsSource:
+    """The split of a TFDS set that is stored as ArrayRecord.
+
+    Raises:
+      ImportError: tensorflow-datasets is not installed.
+      ValueError: its examples lack a feature that the configuration names.
+    """
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise ImportError(
+            f"data.source=tfds:{name} needs tensorflow-datasets: pip install 'lumiere-jax[tfds]'"
+        ) from error
+    return TfdsSource(tfds.data_source(name, split=config.split), config, name=name)
+
+
+class TfdsSource:
+    """Any random-access sequence of dictionaries with a video and a caption.
+
+    Longer clips give their middle frames, one after another as they are stored: frame rates are
+    not in the data. Other sizes are resized and cropped to the centre square.
+
+    Args:
+      examples: `tfds.data_source(…)`, or anything with `len` and `[number]`.
+      config: its `video_feature` is uint8 [t, h, w, 3], its `caption_feature` text or a class
+        label.
+      name: of the set, for messages.
+
+    Raises:
+      ValueError: it is empty, or its examples lack a feature.
+    """
+
+    def __init__(
+        self, examples: Sequence[Mapping[str, Any]], config: DataConfig, name: str = "examples"
+    ):
+        if not len(examples):
+            raise ValueError(f"data.source=tfds:{name}: split {config.split!r} holds no clips")
+        self._examples, self._config = examples, config
+        self._labels = _label_names(examples, config.caption_feature)
+        self.identity = f"tfds {name} {config.split} {len(examples)}"
+        self._check_features(name)
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def read(self, record: int, moment: float | None = None) -> Example:
+        """See `Source.read`."""
+        example = self._examples[record]
+        video = np.asarray(example[self._config.video_feature])
+        frames = self._config.frames
+        if video.ndim != 4 or video.shape[-1] != 3 or video.dtype != np.uint8:
+            raise ValueError(f"video is {video.dtype} {list(video.shape)}, not uint8 [t, h, w, 3]")
+        if len(video) < frames:
+            raise ValueError(f"clip has {len(video)} frames, fewer than data.frames={frames}")
+        start = (len(video) - frames) // 2
+        video = video[start : start + frames]
+        if moment is not None:
+            video = video[int(moment * frames)][None]
+        resized = np.stack([resize_and_crop(frame, self._config.size) for frame in video])
+        return Example(resized, self._caption(example[self._config.caption_feature]))
+
+    def _caption(self, value: Any) -> str:
+        if isinstance(value, bytes):
+            return value.decode("utf-8")
+        if self._labels and not isinstance(value, str):
+            return self._labels[int(value)].replace("_", " ")
+        return str(value)
+
+    def _check_features(self, name: str) -> None:
+        present = list(self._examples[0])
+        for flag in ("video_feature", "caption_feature"):
+            feature = getattr(self._config, flag)
+            if feature not in present:
+                raise ValueError(
+                    f"data.{flag}={feature!r}: data.source=tfds:{name} has {', '.join(present)}"
+                )
+
+
+def _label_names(examples: Any, feature: str) -> list[str] | None:
+    info = getattr(examples, "dataset_info", None)
+    features = getattr(info, "features", None) or {}
+    return list(getattr(features.get(feature), "names", None) or []) or None
