@@ -6,6 +6,7 @@ still = decode_clip(data, 7, 8)     # one frame, without decoding all of the cli
 """
 
 import dataclasses
+import zlib
 from typing import Any
 
 import msgpack
@@ -46,8 +47,11 @@ def encode_clip(clip: Clip, encoding: str = DEFAULT_ENCODING) -> bytes:
       ValueError: unknown encoding, or frames that are not uint8 [t, h, w, 3].
     """
     check_frames(clip.frames)
+    video = find_encoding(encoding).encode(clip.frames, clip.fps)
     record: dict[str, Any] = {
-        "video": find_encoding(encoding).encode(clip.frames, clip.fps),
+        "video": video,
+        # H.264 decoders conceal damage without a word, so the bytes are checked themselves.
+        "crc32": zlib.crc32(video),
         "encoding": encoding,
         "shape": list(clip.frames.shape),
         "fps": float(clip.fps),
@@ -96,6 +100,8 @@ def _unpack(data: bytes) -> dict[str, Any]:
         raise ValueError(f"not a clip record ({type(error).__name__}: {error})") from error
     if not sound or shape[0] * shape[1] * shape[2] * 3 > MAXIMUM_BYTES:
         raise ValueError("not a clip record: a field has a value that no clip has")
+    if zlib.crc32(video) != record.get("crc32"):
+        raise ValueError("the record is damaged: its checksum does not fit its video")
     return {**record, "shape": shape}
 
 

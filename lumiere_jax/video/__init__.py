@@ -8,7 +8,8 @@ write_contact_sheet("out.png", [frames], captions=["a street"])
 from lumiere_jax.video.clips import ClipSettings, cut_clips
 from lumiere_jax.video.contact_sheet import contact_sheet, write_contact_sheet
 from lumiere_jax.video.cuts import find_cuts
-from lumiere_jax.video.decode import ReadLimits, VideoError, open_video
+from lumiere_jax.video.decode import open_video
+from lumiere_jax.video.limits import ReadLimits, VideoError
 from lumiere_jax.video.new_file import new_file
 from lumiere_jax.video.read import read_image, read_metadata, read_video
 from lumiere_jax.video.resample import resample

@@ -1,6 +1,7 @@
 """One video file into clips: steady frame rate, square frames, exact length, no cut inside."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -8,7 +9,8 @@ from etils import epath
 from jaxtyping import UInt8
 
 from lumiere_jax.video.cuts import mark_cuts
-from lumiere_jax.video.decode import DecodedFrame, ReadLimits, VideoError, open_video
+from lumiere_jax.video.decode import DecodedFrame, open_video
+from lumiere_jax.video.limits import ReadLimits, VideoError
 from lumiere_jax.video.resample import resample
 from lumiere_jax.video.resize import resize_and_crop
 
@@ -20,14 +22,13 @@ class ClipSettings:
     size: int = 128
     frames: int = 80
     fps: float = 16.0
-    limits: ReadLimits = ReadLimits()
+    limits: ReadLimits = dataclasses.field(default_factory=ReadLimits)
 
     def __post_init__(self):
         for name, example in (("size", 128), ("frames", 80), ("fps", 16)):
-            if not getattr(self, name) > 0:
-                raise ValueError(
-                    f"{name} must be positive, got {name}={getattr(self, name)}; try {example}"
-                )
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} must be positive, got {name}={value}; try {example}")
 
 
 def cut_clips(

@@ -27,18 +27,19 @@ def mark_cuts(
 
     Runs two frames behind its input, so that a film of any length passes through.
     """
-    changes: deque[float] = deque([0.0] * 5, maxlen=5)  # two before, the judged one, two after
+    # Two before, the judged one, two after; none beyond the ends of the video.
+    changes: deque[float | None] = deque([None] * 5, maxlen=5)
     waiting: deque[np.ndarray] = deque()
     previous = None
     for frame in frames:
         described = _describe(frame)
-        changes.append(_change(previous, described) if previous is not None else 0.0)
+        changes.append(_change(previous, described) if previous else None)
         waiting.append(frame)
         previous = described
         if len(waiting) == 3:
             yield waiting.popleft(), _is_cut(list(changes))
     while waiting:
-        changes.append(0.0)
+        changes.append(None)
         yield waiting.popleft(), _is_cut(list(changes))
 
 
@@ -47,10 +48,13 @@ def find_cuts(frames: Iterable[UInt8[np.ndarray, "h w 3"]]) -> list[int]:
     return [index for index, (_, cut) in enumerate(mark_cuts(frames)) if cut]
 
 
-def _is_cut(changes: list[float]) -> bool:
+def _is_cut(changes: list[float | None]) -> bool:
     change = changes[2]
-    around = (sum(changes) - change) / 4
-    return change > MINIMUM_CHANGE and change > MINIMUM_RATIO * around
+    if change is None:
+        return False
+    around = [other for place, other in enumerate(changes) if place != 2 and other is not None]
+    usual = sum(around) / len(around) if around else 0.0
+    return change > MINIMUM_CHANGE and change > MINIMUM_RATIO * usual
 
 
 def _describe(frame: np.ndarray) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:

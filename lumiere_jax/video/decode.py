@@ -20,33 +20,13 @@ from etils import epath
 from jaxtyping import UInt8
 
 from lumiere_jax.video.colour import ColourConverter
+from lumiere_jax.video.limits import ReadLimits, VideoError
 
 T = TypeVar("T")
 
 # Containers that hold their pictures themselves. Playlists (hls, dash, concat) and image
 # sequences are left out on purpose.
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif,apng,mpegvideo"
-
-
-class VideoError(ValueError):
-    """A video that cannot be used; `reason` is one of a few words that a report can count."""
-
-    def __init__(self, reason: str, detail: str):
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
-
-    def __reduce__(self):  # errors travel between processes
-        return type(self), (self.reason, self.detail)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ReadLimits:
-    """What a file may cost at most. Checked on the header, and again while decoding."""
-
-    max_pixels: int = 8192 * 4320
-    max_frames: int = 500_000
-    max_seconds: float = 4 * 3600.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,10 +129,12 @@ class OpenVideo:
                 first = timed.start if count == 0 else first
                 last = timed.start + timed.duration - first
                 count += 1
-                self._check_size(frame.width, frame.height, count, last)
+                self._limits.check(frame.width, frame.height, count, last)
                 yield timed
         except (av.error.FFmpegError, EOFError) as error:
-            raise VideoError("corrupt", f"decoding fails after {count} frames ({error})") from error
+            raise VideoError(
+                "corrupt", f"decoding fails after {count} frames ({_say(error)})"
+            ) from error
         self._check_complete(count, last)
 
     def _timed(self, frame, count: int, converter) -> Timed[DecodedFrame]:
@@ -163,19 +145,7 @@ class OpenVideo:
     def _check_header(self) -> None:
         if not self.width or not self.height:
             raise VideoError("unreadable", "the header gives no picture size")
-        self._check_size(self.width, self.height, self._stream.frames, self.seconds or 0.0)
-
-    def _check_size(self, width: int, height: int, frames: int, seconds: float) -> None:
-        limits = self._limits
-        if width * height > limits.max_pixels:
-            found = f"{width}×{height} pixels; the limit is max_pixels={limits.max_pixels}"
-        elif frames > limits.max_frames:
-            found = f"{frames} frames; the limit is max_frames={limits.max_frames}"
-        elif seconds > limits.max_seconds:
-            found = f"{seconds:.1f} seconds; the limit is max_seconds={limits.max_seconds:g}"
-        else:
-            return
-        raise VideoError("too large", found)
+        self._limits.check(self.width, self.height, self._stream.frames, self.seconds or 0.0)
 
     def _check_complete(self, count: int, seconds: float) -> None:
         if count == 0:
@@ -222,3 +192,8 @@ def open_video(path: epath.PathLike, limits: ReadLimits | None = None) -> Iterat
 
 def _refuse_to_open(url: str, flags: int, options: dict):
     raise PermissionError(f"a video file may not open {url!r}")
+
+
+def _say(error: Exception) -> str:
+    """FFmpeg's words without the path, which differs from machine to machine."""
+    return getattr(error, "strerror", None) or str(error)

@@ -11,6 +11,17 @@ from jaxtyping import UInt8
 
 from lumiere_jax.video.colour import ColourConverter
 
+# x264 looks ahead on half-size copies of the frames, beyond whose edges it reads memory that
+# nobody wrote: with frames of 64 pixels the same clip came out in 18 variants of 25. Without
+# looking ahead there is one, 2 % larger at 128 pixels.
+REPRODUCIBLE = {
+    "threads": "1",
+    "rc-lookahead": "0",
+    "mbtree": "0",
+    "b_strategy": "0",
+    "sc_threshold": "0",
+    "weightp": "none",
+}
 BT709 = 1  # the number of BT.709 among FFmpeg's colour spaces, primaries and transfer curves
 RGB = 0
 LIMITED_RANGE, FULL_RANGE = 1, 2
@@ -27,7 +38,7 @@ def encode_h264(
     faststart: bool = False,
     **encoder_options: str,
 ) -> None:
-    """Writes frames as an MP4 with H.264 inside, deterministically (one thread).
+    """Writes frames as an MP4 with H.264 inside; same frames, same bytes.
 
     Args:
       target: an open binary file, or a path of this machine.
@@ -50,7 +61,7 @@ def encode_h264(
     container_options = {"movflags": "+faststart"} if faststart else {}
     with av.open(target, "w", format="mp4", container_options=container_options) as container:
         container.metadata.update(metadata or {})
-        options = {"crf": str(crf), "threads": "1", **encoder_options}
+        options = {"crf": str(crf), **REPRODUCIBLE, **encoder_options}
         stream = _add_stream(container, height, width, fps, pixel_format, options)
         converter = ColourConverter()
         for index, frame in enumerate(frames):

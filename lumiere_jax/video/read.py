@@ -9,7 +9,8 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
 from lumiere_jax.video.clips import square_frames
-from lumiere_jax.video.decode import ReadLimits, VideoError, open_video
+from lumiere_jax.video.decode import open_video
+from lumiere_jax.video.limits import ReadLimits, VideoError
 from lumiere_jax.video.resample import resample
 from lumiere_jax.video.resize import resize_and_crop
 

@@ -12,7 +12,8 @@ from lumiere_jax.video.decode import Timed
 T = TypeVar("T")
 
 # Matroska and FLV round their timestamps to milliseconds, also where an MP4 was made of them.
-ROUNDING_SECONDS = 1e-3
+MILLISECOND = 1e-3
+ROUNDING = 0.6  # of a tick; half a tick is what rounding can add
 
 
 def resample(frames: Iterable[Timed[T]], fps: float, tick: float = 0.0) -> Iterator[T]:
@@ -30,7 +31,7 @@ def resample(frames: Iterable[Timed[T]], fps: float, tick: float = 0.0) -> Itera
     """
     if not fps > 0:
         raise ValueError(f"fps must be positive, got fps={fps}; try fps=16")
-    tolerance = min(max(tick, ROUNDING_SECONDS), 0.25 / fps)
+    tolerance = min(ROUNDING * max(tick, MILLISECOND), 0.25 / fps)
     shown: Timed[T] | None = None
     origin, count = 0.0, 0
     for frame in frames:

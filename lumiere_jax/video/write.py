@@ -1,5 +1,6 @@
 """Write videos: MP4 that every player opens, and GIF. Never over an existing file."""
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -82,7 +83,7 @@ def write_gif(path: epath.PathLike, frames: UInt8[np.ndarray, "t h w 3"], fps: f
     if not 0 < fps <= 50:
         raise ValueError(f"a GIF plays at most 50 frames a second, got fps={fps}; try fps=16")
     ends = [round(100 * index / fps) for index in range(len(frames) + 1)]
-    durations = [10 * (after - before) for before, after in zip(ends, ends[1:], strict=False)]
+    durations = [10 * (after - before) for before, after in itertools.pairwise(ends)]
     pictures = [Image.fromarray(np.ascontiguousarray(frame)) for frame in frames]
     with new_file(path) as target:
         pictures[0].save(

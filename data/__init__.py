@@ -1,0 +1,1 @@
+"""Where clips come from: commands that prepare datasets. The library itself is lumiere_jax."""
