@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
+from lumiere_jax.models import start
 from lumiere_jax.models.attention import attend
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -23,6 +24,8 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "silu": jax.nn.silu,
 }
 Resize = Literal["down", "up"] | None
+# Modules only hold shapes: `Network.init` draws the values that their metadata names.
+PLACEHOLDER = {"kernel_init": nnx.initializers.zeros_init()}
 
 
 def widen(dtype: jnp.dtype) -> jnp.dtype:
@@ -34,14 +37,14 @@ def convolution(
     channels_in: int, channels_out: int, size: int, *, dtype, rngs, zero: bool = False
 ) -> nnx.Conv:
     """A `size`×`size` convolution over height and width that keeps them (frames fold in)."""
-    init = nnx.initializers.zeros_init() if zero else nnx.initializers.lecun_normal()
     pad = size // 2
     return nnx.Conv(
         channels_in,
         channels_out,
         (size, size),
         padding=((pad, pad), (pad, pad)),
-        kernel_init=init,
+        **PLACEHOLDER,
+        **start.metadata(start.zeros if zero else start.fan_in),
         dtype=dtype,
         rngs=rngs,
     )
@@ -49,8 +52,14 @@ def convolution(
 
 def linear(channels_in: int, channels_out: int, *, dtype, rngs, zero: bool = False) -> nnx.Linear:
     """A dense layer over the last axis, optionally started at zero."""
-    init = nnx.initializers.zeros_init() if zero else nnx.initializers.lecun_normal()
-    return nnx.Linear(channels_in, channels_out, kernel_init=init, dtype=dtype, rngs=rngs)
+    return nnx.Linear(
+        channels_in,
+        channels_out,
+        **PLACEHOLDER,
+        **start.metadata(start.zeros if zero else start.fan_in),
+        dtype=dtype,
+        rngs=rngs,
+    )
 
 
 class GroupNorm(nnx.Module):
@@ -62,8 +71,8 @@ class GroupNorm(nnx.Module):
 
     def __init__(self, channels: int, groups: int, *, epsilon: float = 1e-5, dtype, rngs):
         self.groups, self.epsilon, self.dtype = groups, epsilon, dtype
-        self.scale = nnx.Param(jnp.ones((channels,)))
-        self.bias = nnx.Param(jnp.zeros((channels,)))
+        self.scale = nnx.Param(jnp.ones((channels,)), start=start.ones)
+        self.bias = nnx.Param(jnp.zeros((channels,)), start=start.zeros)
 
     def __call__(
         self,
@@ -233,9 +242,15 @@ class TextPooling(nnx.Module):
 
     def __init__(self, config, *, dtype, rngs):
         width, self.heads, self.masked = config.text_dim, config.pool_heads, config.text_mask
-        norm = dict(epsilon=1e-5, dtype=dtype, rngs=rngs)
+        norm = dict(
+            epsilon=1e-5,
+            scale_metadata={"start": start.ones},
+            bias_metadata={"start": start.zeros},
+            dtype=dtype,
+            rngs=rngs,
+        )
         self.norm_in = nnx.LayerNorm(width, **norm)
-        self.position = nnx.Param(jax.random.normal(rngs.params(), (width,)) / width**0.5)
+        self.position = nnx.Param(jnp.zeros((width,)), start=start.Normal(width**-0.5))
         self.query = linear(width, width, dtype=dtype, rngs=rngs)
         self.key = linear(width, width, dtype=dtype, rngs=rngs)
         self.value = linear(width, width, dtype=dtype, rngs=rngs)

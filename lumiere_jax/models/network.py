@@ -7,12 +7,15 @@ with string keys: it can be sharded, saved, frozen in parts or interpolated with
 
 from __future__ import annotations
 
+import functools
+import zlib
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
+import numpy as np
+from flax import nnx, traverse_util
 
 Params = dict[str, Any]
 """Nested dictionary of arrays; keys are strings."""
@@ -23,6 +26,21 @@ def default_dtype() -> jnp.dtype:
     return jnp.dtype(jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16)
 
 
+class _Keys:
+    """A key for each parameter, in the place of `nnx.Rngs`.
+
+    The counter is a plain number: that of `nnx.Rngs` is a variable, and tracing a few hundred of
+    its updates takes most of the time that it takes to describe a network.
+    """
+
+    def __init__(self, key: jax.Array):
+        self._key, self._count = key, 0
+
+    def params(self) -> jax.Array:
+        self._count += 1
+        return jax.random.fold_in(self._key, self._count)
+
+
 class Network:
     """A network as pure functions of its parameters.
 
@@ -31,29 +49,89 @@ class Network:
       dtype: compute dtype. Parameters are stored in whatever dtype they are given in.
     """
 
-    def __init__(self, config: Any, build: Callable[[nnx.Rngs], nnx.Module], dtype: jnp.dtype):
+    def __init__(self, config: Any, build: Callable[[Any], nnx.Module], dtype: jnp.dtype):
         self.config = config
         self.dtype = dtype
-        self._build = build
-        self._graph, state = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))))
+        self._graph, state = nnx.split(nnx.eval_shape(lambda: build(_Keys(jax.random.key(0)))))
         self._shapes = nnx.to_pure_dict(state)
+        self._compiled = jax.jit(self._run)
+        self._starts = {
+            "/".join(path): variable.get_metadata().get("start")
+            for path, variable in nnx.to_flat_state(state)
+        }
 
     def shapes(self) -> Params:
         """The parameter tree as `jax.ShapeDtypeStruct`s: nothing is allocated."""
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), self._shapes)
 
-    def init(self, key: jax.Array) -> Params:
-        """Fresh float32 parameters. Compiled, so that a large network starts in parallel."""
-        return jax.jit(self._init)(key)
+    def init(
+        self, key: jax.Array, *, shardings: Params | None = None, given: Params | None = None
+    ) -> Params:
+        """Fresh float32 parameters, drawn leaf by leaf on the host (see `models.start`).
 
-    def _init(self, key: jax.Array) -> Params:
-        return nnx.to_pure_dict(nnx.state(self._build(nnx.Rngs(key))))
+        Args:
+          key: a JAX random key; the same one gives the same numbers whatever the sharding.
+          shardings: where each parameter goes, a tree of `jax.sharding.Sharding`; the default
+            device when None.
+          given: parameters to take as they are, a part of the tree; only the others are drawn.
+
+        Raises:
+          ValueError: `given` holds parameters that this network has not, or of other shapes.
+          TypeError: called under a JAX transformation; `shapes()` serves there.
+        """
+        if isinstance(key, jax.core.Tracer):
+            raise TypeError(
+                "Network.init draws on the host: call it outside jax.jit, with shardings= where "
+                "the parameters are to be divided; Network.shapes() gives shapes for nothing"
+            )
+        seed = np.asarray(jax.random.key_data(key)).astype(np.uint64)
+        places = None if shardings is None else traverse_util.flatten_dict(shardings, sep="/")
+        shapes = traverse_util.flatten_dict(self.shapes(), sep="/")
+        params = traverse_util.flatten_dict(given or {}, sep="/")
+        _check_given(params, shapes)
+        for path, shape in shapes.items():
+            if path not in params:
+                draw = functools.partial(self._draw, path, shape, seed)
+                params[path] = _place(draw, shape, None if places is None else places[path])
+        return traverse_util.unflatten_dict({path: params[path] for path in shapes}, sep="/")
+
+    def _draw(self, path: str, shape: jax.ShapeDtypeStruct, seed: np.ndarray) -> np.ndarray:
+        start = self._starts[path]
+        if start is None:
+            raise ValueError(f"{path} names no start: give its nnx.Param the metadata `start`")
+        # The path is part of the seed: a parameter's start does not depend on its neighbours.
+        rng = np.random.Generator(np.random.Philox([*seed, zlib.crc32(path.encode())]))
+        return start(rng, shape.shape).astype(shape.dtype)
 
     def apply(self, params: Params, *args: Any, **kwargs: Any) -> jax.Array:
-        """Runs the network with `params`; the arguments are those of its module's `__call__`."""
+        """Runs the network with `params`; the arguments are those of its module's `__call__`.
+
+        Compiled where it is called on its own; inside `jax.jit` it becomes part of that program.
+        """
+        return self._compiled(params, *args, **kwargs)
+
+    def _run(self, params: Params, *args: Any, **kwargs: Any) -> jax.Array:
         return nnx.merge(self._graph, params)(*args, **kwargs)
 
 
+def _place(draw: Callable[[], np.ndarray], shape: jax.ShapeDtypeStruct, place: Any) -> jax.Array:
+    if place is None:
+        return jnp.asarray(draw())
+    value = draw()
+    return jax.make_array_from_callback(shape.shape, place, lambda index: value[index])
+
+
+def _check_given(params: dict[str, Any], shapes: dict[str, jax.ShapeDtypeStruct]) -> None:
+    for path, leaf in params.items():
+        expected = shapes[path].shape if path in shapes else None
+        if leaf.shape != expected:
+            raise ValueError(
+                f"the given parameters do not fit this network: {path} is {leaf.shape}, "
+                f"expected {expected or 'no such parameter'}"
+            )
+
+
+@functools.lru_cache(maxsize=64)
 def network(config: Any, *, dtype: Any = None, remat: bool = False) -> Network:
     """The network that `config` describes.
 

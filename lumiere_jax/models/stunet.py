@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import jax
+from flax import traverse_util
 
 from lumiere_jax.models.config import TemporalConfig, UNetConfig
 from lumiere_jax.models.network import Network, Params, network
@@ -38,19 +39,26 @@ def spatial_params(params: Mapping) -> Params:
     }
 
 
-def inflate_params(video: Network, image: Params, key: jax.Array) -> Params:
+def inflate_params(video: Network, image: Params, key: jax.Array, **options) -> Params:
     """Parameters of the video model: the image model's own and a fresh temporal half.
 
-    Only the parts that `image` lacks are kept from the fresh initialisation; under `jax.jit` the
-    rest is never computed.
+    Args:
+      video: the network of `inflate(config, …)`.
+      image: parameters of the image model, kept as they are (dtype and sharding too).
+      key: of the fresh half.
+      **options: `shardings` for the fresh half (see `Network.init`).
 
     Raises:
-      ValueError: `image` is not the spatial half of `video`; names the paths that differ.
+      ValueError: `image` is not the spatial half of `video`; names a path that differs.
     """
-    fresh = jax.jit(lambda key: _without(video.init(key), image))(key)
-    merged = _merge(fresh, image)
-    _check_same(video.shapes(), merged)
-    return merged
+    missing = flat_paths(network(spatial_half(video.config)).shapes()) - flat_paths(image)
+    missing = {path for path in missing if not path.startswith(OBSERVATION)}
+    if missing:
+        raise ValueError(
+            f"the image model lacks {len(missing)} parameters of the video model's spatial half, "
+            f"first {min(missing)}"
+        )
+    return video.init(key, given=image, **options)
 
 
 def image_network(config: UNetConfig, **options) -> Network:
@@ -58,36 +66,6 @@ def image_network(config: UNetConfig, **options) -> Network:
     return network(spatial_half(config), **options)
 
 
-def _without(params: Mapping, other: Mapping) -> Params:
-    """What of `params` is not in `other`."""
-    out = {}
-    for name, value in params.items():
-        if name not in other:
-            out[name] = value
-        elif isinstance(value, Mapping) and (rest := _without(value, other[name])):
-            out[name] = rest
-    return out
-
-
-def _merge(first: Mapping, second: Mapping) -> Params:
-    out = dict(first)
-    for name, value in second.items():
-        inner = isinstance(value, Mapping) and name in out
-        out[name] = _merge(out[name], value) if inner else value
-    return out
-
-
-def _check_same(expected: Params, params: Params) -> None:
-    want, have = _flat_shapes(expected), _flat_shapes(params)
-    wrong = sorted(path for path in want.keys() | have.keys() if want.get(path) != have.get(path))
-    if wrong:
-        path = wrong[0]
-        raise ValueError(
-            f"the image model does not fit: {len(wrong)} parameters differ, first {path}: "
-            f"expected {want.get(path)}, got {have.get(path)}"
-        )
-
-
-def _flat_shapes(params: Params) -> dict[str, tuple[int, ...]]:
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    return {"/".join(str(k.key) for k in path): leaf.shape for path, leaf in leaves}
+def flat_paths(params: Params) -> set[str]:
+    """The '/'-joined paths of a parameter tree."""
+    return set(traverse_util.flatten_dict(params, sep="/"))

@@ -16,6 +16,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from lumiere_jax.models import start
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class T5Config:
@@ -106,8 +108,8 @@ class RelativeBias(nnx.Module):
 
     def __init__(self, config: T5Config, *, rngs: nnx.Rngs):
         self.buckets, self.max_distance = config.buckets, config.max_distance
-        start = jax.random.normal(rngs.params(), (config.buckets, config.heads))
-        self.embedding = nnx.Param(start * config.width**-0.5)
+        table = jnp.zeros((config.buckets, config.heads))
+        self.embedding = nnx.Param(table, start=start.Normal(config.width**-0.5))
 
     def __call__(self, length: int) -> Float[Array, "heads l l"]:
         position = np.arange(length)
@@ -118,8 +120,25 @@ class RelativeBias(nnx.Module):
 
 def _linear(inputs: int, outputs: int, deviation: float, dtype: jnp.dtype, rngs: nnx.Rngs):
     """A linear layer without bias, started with the given standard deviation as T5 does."""
-    start = nnx.initializers.normal(deviation)
-    return nnx.Linear(inputs, outputs, use_bias=False, kernel_init=start, dtype=dtype, rngs=rngs)
+    return nnx.Linear(
+        inputs,
+        outputs,
+        use_bias=False,
+        kernel_init=nnx.initializers.zeros_init(),
+        kernel_metadata={"start": start.Normal(deviation)},
+        dtype=dtype,
+        rngs=rngs,
+    )
+
+
+def _norm(config: T5Config, dtype: jnp.dtype, rngs: nnx.Rngs) -> nnx.RMSNorm:
+    return nnx.RMSNorm(
+        config.width,
+        epsilon=config.norm_epsilon,
+        scale_metadata={"start": start.ones},
+        dtype=dtype,
+        rngs=rngs,
+    )
 
 
 class Attention(nnx.Module):
@@ -128,7 +147,7 @@ class Attention(nnx.Module):
     def __init__(self, config: T5Config, *, dtype: jnp.dtype, rngs: nnx.Rngs):
         width, inner = config.width, config.heads * config.head_dim
         self.heads = config.heads
-        self.norm = nnx.RMSNorm(width, epsilon=config.norm_epsilon, dtype=dtype, rngs=rngs)
+        self.norm = _norm(config, dtype, rngs)
         # The query's smaller start takes the place of 1/√d in the logits.
         query_deviation = (width * config.head_dim) ** -0.5
         self.query = _linear(width, inner, query_deviation, dtype, rngs)
@@ -161,7 +180,7 @@ class FeedForward(nnx.Module):
 
     def __init__(self, config: T5Config, *, dtype: jnp.dtype, rngs: nnx.Rngs):
         width, hidden = config.width, config.feed_forward
-        self.norm = nnx.RMSNorm(width, epsilon=config.norm_epsilon, dtype=dtype, rngs=rngs)
+        self.norm = _norm(config, dtype, rngs)
         self.gate = _linear(width, hidden, width**-0.5, dtype, rngs)
         self.up = _linear(width, hidden, width**-0.5, dtype, rngs)
         self.down = _linear(hidden, width, hidden**-0.5, dtype, rngs)
@@ -197,16 +216,15 @@ class T5Encoder(nnx.Module):
         self.token_embedding = nnx.Embed(
             config.vocabulary_size,
             config.width,
-            embedding_init=nnx.initializers.normal(1.0),
+            embedding_init=nnx.initializers.zeros_init(),
+            embedding_metadata={"start": start.Normal(1.0)},
             dtype=dtype,
             rngs=rngs,
         )
         self.relative_bias = RelativeBias(config, rngs=rngs)
         for layer in range(config.layers):
             setattr(self, f"block_{layer}", Block(config, dtype=dtype, rngs=rngs))
-        self.final_norm = nnx.RMSNorm(
-            config.width, epsilon=config.norm_epsilon, dtype=dtype, rngs=rngs
-        )
+        self.final_norm = _norm(config, dtype, rngs)
 
     def __call__(
         self, tokens: Int[Array, "b l"], mask: Bool[Array, "b l"] | None = None

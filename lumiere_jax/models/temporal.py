@@ -6,26 +6,21 @@ nearest-neighbour resize, when it is fresh: an inflated network starts as the im
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from lumiere_jax.models import start
 from lumiere_jax.models.attention import attend
 from lumiere_jax.models.layers import (
     ACTIVATIONS,
+    PLACEHOLDER,
     GroupNorm,
     convolution,
     linear,
     sinusoid,
     widen,
 )
-
-
-def _identity_taps(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32, *_) -> jax.Array:
-    """A kernel (k, 1, c, c) that passes the middle frame through, channel by channel."""
-    middle = jnp.arange(shape[0]) == shape[0] // 2
-    return (middle[:, None, None, None] * jnp.eye(shape[2], shape[3])).astype(dtype)
 
 
 class TemporalConv(nnx.Module):
@@ -47,7 +42,8 @@ class TemporalConv(nnx.Module):
             (size, 1),
             strides=(stride, 1),
             padding=((pad, pad), (0, 0)),
-            kernel_init=_identity_taps if identity else nnx.initializers.lecun_normal(),
+            **PLACEHOLDER,
+            **start.metadata(start.identity_taps if identity else start.fan_in),
             dtype=dtype,
             rngs=rngs,
         )

@@ -50,8 +50,8 @@ def test_fresh_stunet_is_the_image_model_on_every_nth_frame(resize, factor, fram
     image_params = random_like(image.shapes())
     params = inflate_params(video_net, image_params, jax.random.key(2))
     video, time, text = inputs(frames)
-    got = jax.jit(video_net.apply)(params, video, time, text)[:, ::factor]
-    want = jax.jit(image.apply)(image_params, video[:, ::factor], time, text)
+    got = video_net.apply(params, video, time, text)[:, ::factor]
+    want = image.apply(image_params, video[:, ::factor], time, text)
     np.testing.assert_allclose(got, want, atol=1e-5)
     assert np.abs(want).max() > 0.1
 
@@ -71,8 +71,8 @@ def test_the_nearest_neighbour_start_holds_to_rounding_with_four_levels_in_float
         image_params = random_like(image.shapes(), dtype=jnp.float64)
         params = inflate_params(video_net, image_params, jax.random.key(0))
         video, time, _ = inputs(16, 16, dtype=jnp.float64)
-        got = jax.jit(video_net.apply)(params, video, time)[:, ::8]
-        want = jax.jit(image.apply)(image_params, video[:, ::8], time)
+        got = video_net.apply(params, video, time)[:, ::8]
+        want = image.apply(image_params, video[:, ::8], time)
         assert want.dtype == jnp.float64
         np.testing.assert_allclose(got, want, atol=1e-12)
 
@@ -170,7 +170,7 @@ def test_rematerialisation_changes_memory_not_numbers():
 
     def gradient(remat):
         net = network(config, remat=remat)
-        return jax.grad(lambda p: jnp.sum(net.apply(p, video, time, text) ** 2))(params)
+        return jax.jit(jax.grad(lambda p: jnp.sum(net.apply(p, video, time, text) ** 2)))(params)
 
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3),
