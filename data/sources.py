@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from etils import epath
 
 VIDEO_SUFFIXES = frozenset(
-    (".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov")
-    + (".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv")
+    f".{name}"
+    for name in (
+        *("3gp", "avi", "flv", "gif", "m2ts", "m4v", "mkv", "mov"),
+        *("mp4", "mpeg", "mpg", "mts", "ogv", "ts", "webm", "wmv"),
+    )
 )
 
 
