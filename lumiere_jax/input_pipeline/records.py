@@ -89,6 +89,16 @@ def decode_clip(data: bytes, start: int = 0, stop: int | None = None) -> Clip:
     )
 
 
+def caption_of(data: bytes) -> str:
+    """The caption of a record, without decoding its frames."""
+    return _unpack(data)["caption"]
+
+
+def add_text_embedding(data: bytes, embedding: Float[np.ndarray, "l d"]) -> bytes:
+    """The record with this embedding of its caption; its frames stay encoded as they are."""
+    return msgpack.packb(_unpack(data) | {"text_embedding": _pack_embedding(embedding)})
+
+
 def _unpack(data: bytes) -> dict[str, Any]:
     try:
         record = msgpack.unpackb(data)

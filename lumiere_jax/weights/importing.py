@@ -1,0 +1,103 @@
+"""Other people's checkpoints as the parts of a model, with the settings they were made for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from etils import epath
+
+from lumiere_jax.diffusion import DiffusionConfig, SamplerConfig
+from lumiere_jax.models import UNetConfig
+from lumiere_jax.weights.dataclass_json import to_json
+from lumiere_jax.weights.model_folder import Model, Part
+from lumiere_jax.weights.parts import check_text_widths
+from lumiere_jax.weights.t5 import read_t5
+from lumiere_jax.weights.unet import read_unet, sample_size
+
+TOKENS = 77
+"""Tokens that IF was trained with; its output depends on their number, padding included."""
+
+
+def import_diffusers(
+    path: epath.PathLike, *, name: str | None = None, variant: str | None = None, dtype: Any = None
+) -> Model:
+    """A U-Net folder, or a pipeline folder with `unet` and perhaps `text_encoder`.
+
+    Args:
+      path: what `read_unet` reads.
+      name: of the U-Net in the model; `base`, or `ssr` for a super-resolution U-Net, when None.
+      variant: `fp16` where a folder holds both precisions.
+      dtype: storage dtype; None keeps the files'.
+
+    Raises:
+      FileNotFoundError: nothing of that kind there.
+      ValueError: not a U-Net of IF, or a text encoder of another width than it reads.
+    """
+    options = {"variant": variant, "dtype": dtype}
+    config, params = read_unet(path, **options)
+    settings = _settings(config, sample_size(path))
+    parts = {}
+    if (epath.Path(path) / "text_encoder").exists():
+        parts |= import_t5(path, **options).parts
+        settings["text"] = "text"
+    parts[name or ("ssr" if config.low_resolution else "base")] = Part(
+        config=config, params=params, settings=settings
+    )
+    model = Model(parts=parts)
+    check_text_widths(model)
+    return model
+
+
+def import_t5(path: epath.PathLike, *, variant: str | None = None, dtype: Any = None) -> Model:
+    """A T5 encoder, of Hugging Face or t5x, as the part `text`.
+
+    Its tokenizer is `bytes` for ByT5; else the file `spiece.model`, which belongs into the model
+    folder (see `copy_tokenizer`).
+    """
+    config, params = read_t5(path, variant=variant, dtype=dtype)
+    tokenizer = "bytes" if config.vocabulary_size == 384 else "spiece.model"
+    settings = {"tokenizer": tokenizer, "length": TOKENS}
+    return Model(parts={"text": Part(config=config, params=params, settings=settings)})
+
+
+def copy_tokenizer(path: epath.PathLike, folder: epath.PathLike) -> bool:
+    """Copies `spiece.model` from beside or inside an imported folder; False where there is none."""
+    path, folder = epath.Path(path), epath.Path(folder)
+    for place in (path / "tokenizer", path, path.parent / "tokenizer"):
+        if (place / "spiece.model").exists():
+            (place / "spiece.model").copy(folder / "spiece.model")
+            return True
+    return False
+
+
+def _settings(config: UNetConfig, size: int | None) -> dict[str, Any]:
+    """IF's diffusion and its pipelines' sampling: stage I, or II with weaker guidance."""
+    stage_two = config.low_resolution
+    learned = config.out_channels == 2 * config.in_channels
+    diffusion = DiffusionConfig(
+        schedule="discrete_cosine", prediction="noise", learned_variance=learned
+    )
+    sampler = SamplerConfig(
+        sampler="ddpm",
+        steps=50 if stage_two else 100,
+        spacing="leading",
+        variance="learned" if learned else "small",
+        guidance_scale=4.0 if stage_two else 7.0,
+        threshold="dynamic",
+        quantile=0.95,
+        ceiling=1.0 if stage_two else 1.5,
+    )
+    settings = {"diffusion": to_json(diffusion), "sampler": to_json(sampler), "frames": 1}
+    if size is not None:
+        settings["size"] = size
+    if stage_two:
+        settings["augmentation"] = 0.25
+    return settings
+
+
+def without_learned_variance(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings that sample with a fixed variance: an inflated model has not learned one."""
+    sampler = dict(settings.get("sampler", {}))
+    if sampler.get("variance") == "learned":
+        sampler["variance"] = "small"
+    return {**settings, "sampler": sampler}
