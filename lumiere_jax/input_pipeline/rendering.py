@@ -19,7 +19,7 @@ from lumiere_jax.input_pipeline.scenes import COLOURS, Scene
 TRAIL_STEPS_A_CLIP = 80  # trail copies are at least this dense in time
 TRAIL_LENGTH = 0.4  # of the clip; older traces have faded
 TRAIL_OPACITY = 0.34
-GLOW = 0.35  # of white, where the shape has covered a pixel for the whole length of the trail
+GLOW = 0.3  # of white, where the shape has covered a pixel for the whole length of the trail
 STAR_WAIST = 0.5  # distance of a star's inner corners from its centre, over that of its tips
 OUTER = {"circle": 1.0, "square": 0.85 * math.sqrt(2), "triangle": 1.25, "star": 1.25, "ring": 1.06}
 """Distance from the centre to the farthest point of a shape of radius 1."""
