@@ -50,7 +50,7 @@ def test_the_consensus_is_the_dense_least_squares_solution(plan, kind):
     random = rng.uniform(0.1, 3, size=(len(windows), windows.size))
     weights = random if kind == "random" else window_weights(windows, kind)
     with jax.enable_x64(True):
-        ours = jax.jit(consensus, static_argnums=1)(jnp.asarray(predictions), windows, weights)
+        ours = consensus(jnp.asarray(predictions), windows, weights)
     np.testing.assert_allclose(ours, dense_least_squares(predictions, windows, weights), atol=1e-10)
 
 
@@ -136,7 +136,7 @@ def test_wrong_shapes_say_what_was_needed():
         consensus(jnp.zeros((2, 4)), windows)
     with pytest.raises(ValueError, match=r"weights are \(3, 5\).*need \(3, 4\)"):
         consensus(jnp.zeros((3, 4)), windows, np.ones((3, 5)))
-    with pytest.raises(ValueError, match="those of frame 0 sum to 0.0"):
+    with pytest.raises(ValueError, match="those of frame 0 sum to 0"):
         consensus(jnp.zeros((3, 4)), windows, np.zeros((3, 4)))
     with pytest.raises(ValueError, match="--window_weights='triangle'"):
         window_weights(windows, "triangle")

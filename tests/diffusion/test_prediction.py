@@ -25,9 +25,7 @@ def test_velocity_is_that_of_diffusers(golden):
         jnp.asarray(data["add_noise_t"] / 1000), data["add_noise_x0"]
     )
     ours = target("velocity", data["add_noise_x0"], data["add_noise_noise"], alpha, sigma)
-    np.testing.assert_allclose(
-        ours, data["get_velocity_out"], atol=1e-5
-    )  # their sigma, 1 - alpha² in float32
+    np.testing.assert_allclose(ours, data["get_velocity_out"], atol=1e-5)
 
 
 def test_twice_the_channels_are_noise_and_variance():
