@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 from etils import epath
 
@@ -36,7 +36,7 @@ class RecordSource:
             _check_shard(path, shard["bytes"])
             count = shard["records"]
             # With the counts given here, no shard is opened before a clip of it is wanted.
-            files.append(array_record.FileInstruction(str(path), 0, count, count))
+            files.append(ShardInstruction(str(path), 0, count, count))
         self._records = array_record.ArrayRecordDataSource(files)
         self._frames = config.frames
         self.identity = f"records {index['hash']}"
@@ -53,6 +53,15 @@ class RecordSource:
             frame = int(moment * self._frames)
             clip = decode_clip(data, frame, frame + 1)
         return Example(clip.frames, clip.caption, clip.text_embedding)
+
+
+class ShardInstruction(NamedTuple):
+    """What `array_record` wants to know of a file to leave it closed until a record is read."""
+
+    filename: str
+    skip: int
+    take: int
+    examples_in_shard: int
 
 
 def _read_index(folder: epath.Path) -> dict[str, Any]:

@@ -50,11 +50,9 @@ def name_motion(present: Float[np.ndarray, "t h w"]) -> str | None:
         return "spin" if _turning(present) > TURNS else None
     if min(extents) > 0.5 * max(extents):
         return "orbit"
-    return (
-        _along(x, "left", "right", None)
-        if extents[0] > extents[1]
-        else (_along(y, "up", "down", "bounce"))
-    )
+    if extents[0] > extents[1]:
+        return _along(x, "left", "right", returning=None)
+    return _along(y, "up", "down", returning="bounce")
 
 
 def _along(path: np.ndarray, towards_0: str, towards_1: str, returning: str | None) -> str | None:
