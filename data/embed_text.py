@@ -32,15 +32,6 @@ from lumiere_jax.weights import Part, describe_model, read_model
 from lumiere_jax.weights.fingerprint import fingerprint
 from lumiere_jax.weights.importing import import_t5
 
-SOURCE = flags.DEFINE_string("source", None, "Folder of prepared clips.")
-MODEL = flags.DEFINE_string("model", None, "Model folder, or a T5 of Hugging Face or t5x.")
-OUTPUT = flags.DEFINE_string("output", None, "Folder to write; new, or of an interrupted run.")
-WHOLE = flags.DEFINE_bool(
-    "whole", None, "Store padding too. By default, what the model's U-Net needs; without one, yes."
-)
-LENGTH = flags.DEFINE_integer("length", None, "Tokens of a caption; by default the model's.")
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Captions encoded at once.")
-DTYPE = flags.DEFINE_enum("dtype", "float16", ["float16", "float32"], "Of the stored numbers.")
 WRITER_OPTIONS = "group_size:1"
 
 Embed = Callable[[list[str]], list[np.ndarray]]
@@ -228,25 +219,27 @@ def load_encoder(folder: epath.PathLike) -> tuple[Part, str, bool]:
     return part, tokenizer if tokenizer == "bytes" else str(folder / tokenizer), whole
 
 
-def main(argv: list[str]) -> None:
-    """Embeds what the flags say."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; write --flag=value")
-    try:
-        if BATCH_SIZE.value < 1:
-            raise ValueError(f"--batch_size={BATCH_SIZE.value} must be positive; try 64")
-        index = embed_text()
-    except (ValueError, FileNotFoundError, FileExistsError) as error:
-        raise SystemExit(f"error: {error}") from None
-    print(f"{index['counts']['clips']} clips with embeddings in {OUTPUT.value}")
+def embed_text(
+    source: epath.PathLike,
+    model: epath.PathLike,
+    output: epath.PathLike,
+    *,
+    whole: bool | None = None,
+    length: int | None = None,
+    batch_size: int = 64,
+    dtype: str = "float16",
+) -> dict[str, Any]:
+    """Embeds the captions of `source` with the encoder of `model`; returns the index of `output`.
 
-
-def embed_text() -> dict[str, Any]:
-    """Loads the encoder and embeds the folder."""
-    source = read_index(epath.Path(SOURCE.value))
-    part, tokenizer, seen = load_encoder(MODEL.value)
-    length = LENGTH.value or part.settings.get("length", 77)
-    whole = seen if WHOLE.value is None else WHOLE.value
+    Raises:
+      FileNotFoundError, ValueError: see `load_encoder` and `embed_folder`.
+    """
+    if batch_size < 1:
+        raise ValueError(f"--batch_size={batch_size} must be positive; try 64")
+    clips = read_index(epath.Path(source))
+    part, tokenizer, seen = load_encoder(model)
+    length = length or part.settings.get("length", 77)
+    whole = seen if whole is None else whole
     hashed = tokenizer
     if tokenizer != "bytes":
         hashed = hashlib.sha256(epath.Path(tokenizer).read_bytes()).hexdigest()
@@ -255,15 +248,37 @@ def embed_text() -> dict[str, Any]:
         tokenizer=hashed,
         length=length,
         whole=whole,
-        dtype=DTYPE.value,
-        source=source["hash"],
+        dtype=dtype,
+        source=clips["hash"],
     )
-    embed = make_embedder(
-        part, tokenizer, length, whole=whole, dtype=DTYPE.value, batch_size=BATCH_SIZE.value
-    )
-    return embed_folder(SOURCE.value, OUTPUT.value, settings, embed)
+    embed = make_embedder(part, tokenizer, length, whole=whole, dtype=dtype, batch_size=batch_size)
+    return embed_folder(source, output, settings, embed)
+
+
+def define_flags() -> None:
+    """Flags, only where this file is the program."""
+    flags.DEFINE_string("source", None, "Folder of prepared clips.", required=True)
+    flags.DEFINE_string("model", None, "Model folder, or a T5 folder.", required=True)
+    flags.DEFINE_string("output", None, "Folder to write; new or interrupted.", required=True)
+    flags.DEFINE_bool("whole", None, "Store padding too; by default what the model's U-Net needs.")
+    flags.DEFINE_integer("length", None, "Tokens of a caption; by default the model's.")
+    flags.DEFINE_integer("batch_size", 64, "Captions encoded at once.")
+    flags.DEFINE_enum("dtype", "float16", ["float16", "float32"], "Of the stored numbers.")
+
+
+def main(argv: list[str]) -> None:
+    """Embeds what the flags say."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument {argv[1]!r}; write --flag=value")
+    names = ("source", "model", "output", "whole", "length", "batch_size", "dtype")
+    values = {name: flags.FLAGS[name].value for name in names}
+    try:
+        index = embed_text(**values)
+    except (ValueError, FileNotFoundError, FileExistsError) as error:
+        raise SystemExit(f"error: {error}") from None
+    print(f"{index['counts']['clips']} clips with embeddings in {values['output']}")
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["source", "model", "output"])
+    define_flags()
     app.run(main)

@@ -16,100 +16,104 @@ T5 encoders: `--from=huggingface` or `--from=t5x`, and `--to=t5x`.
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from typing import TYPE_CHECKING
 
 from absl import app, flags, logging
+from etils import epath
 
 if TYPE_CHECKING:
     from lumiere_jax.training.export import Run
     from lumiere_jax.weights import Model, Part
 
-FROM = flags.DEFINE_enum(
-    "from",
-    "model",
-    ["model", "diffusers", "deepfloyd", "huggingface", "t5x", "run"],
-    "What --path is: a model folder, a U-Net, a T5 encoder, or a training run.",
-)
-TO = flags.DEFINE_enum("to", "model", ["model", "diffusers", "t5x"], "What to write.")
-PATH = flags.DEFINE_string("path", None, "What to read.")
-OUTPUT = flags.DEFINE_string("output", None, "Folder to write; must be empty or not exist.")
-NAME = flags.DEFINE_string("name", None, "The U-Net meant, where there are several.")
-VARIANT = flags.DEFINE_string("variant", None, "fp16, where a folder holds both precisions.")
-DTYPE = flags.DEFINE_enum(
-    "dtype", None, ["float32", "bfloat16"], "Storage dtype; by default as it was stored."
-)
-INFLATE = flags.DEFINE_bool("inflate", False, "Add a fresh temporal half.")
-SIZE = flags.DEFINE_integer("size", None, "Pixels a side of an inflated model's clips.")
-FRAMES = flags.DEFINE_integer("frames", 16, "Frames of an inflated model's clips.")
-FPS = flags.DEFINE_float("fps", 16.0, "Frames a second of an inflated model's clips.")
-SEED = flags.DEFINE_integer("seed", 0, "Of the fresh temporal weights.")
+SOURCES = ("model", "diffusers", "deepfloyd", "huggingface", "t5x", "run")
+TARGETS = ("model", "diffusers", "t5x")
 
 
-def main(_: list[str]) -> None:
-    """Flags in, one call, result out."""
-    try:
-        for name in ("path", "output"):
-            if flags.FLAGS[name].value is None:
-                raise ValueError(f"--{name} is missing; see python -m lumiere_jax.convert --help")
-        convert()
-    except (ValueError, OSError) as error:
-        if logging.level_debug():
-            raise
-        sys.exit(f"error: {error}")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """What to convert; each field is a flag, `source` is --from and `target` is --to.
+
+    Attributes:
+      path: what to read.
+      output: folder to write; must be empty or not exist.
+      source: what `path` is: a model folder, a U-Net, a T5 encoder, or a training run.
+      target: what to write.
+      name: the U-Net meant, where there are several.
+      variant: fp16, where a folder holds both precisions.
+      dtype: storage dtype, float32 or bfloat16; as it was stored when None.
+      inflate: add a fresh temporal half.
+      size, frames, fps: of an inflated model's clips.
+      seed: of the fresh temporal weights.
+    """
+
+    path: str
+    output: str
+    source: str = "model"
+    target: str = "model"
+    name: str | None = None
+    variant: str | None = None
+    dtype: str | None = None
+    inflate: bool = False
+    size: int | None = None
+    frames: int = 16
+    fps: float = 16.0
+    seed: int = 0
 
 
-def convert() -> None:
-    """Reads, inflates if asked to, and writes."""
-    from etils import epath
+def convert(request: Conversion) -> None:
+    """Reads, inflates if asked to, and writes.
 
-    output = epath.Path(OUTPUT.value)
+    Raises:
+      FileNotFoundError: nothing of that kind at `path`.
+      FileExistsError: something is in `output` already.
+      ValueError: a checkpoint that cannot be read, or an inflation that changes the image model.
+    """
+    output = epath.Path(request.output)
     if output.exists() and any(output.iterdir()):  # said before the work, not after it
         raise FileExistsError(f"--output={output} is not empty; choose another or remove it")
-    model = _read()
-    if INFLATE.value:
-        model = _inflate(model)
-    _write(model)
-    print(f"done: {OUTPUT.value}")
+    model = _read(request)
+    if request.inflate:
+        model = _inflate(model, request)
+    _write(model, request)
+    print(f"done: {output}")
 
 
-def _read() -> Model:
+def _read(request: Conversion) -> Model:
     from lumiere_jax.weights import importing, read_model
 
-    options = {"variant": VARIANT.value, "dtype": DTYPE.value}
-    if FROM.value == "model":
-        return read_model(PATH.value, dtype=DTYPE.value)
-    if FROM.value == "run":
-        return _read_run()
-    if FROM.value in ("diffusers", "deepfloyd"):
-        return importing.import_diffusers(PATH.value, name=NAME.value, **options)
-    return importing.import_t5(PATH.value, **options)
+    options = {"variant": request.variant, "dtype": request.dtype}
+    if request.source == "model":
+        return read_model(request.path, dtype=request.dtype)
+    if request.source == "run":
+        return _read_run(epath.Path(request.path), request.name)
+    if request.source in ("diffusers", "deepfloyd"):
+        return importing.import_diffusers(request.path, name=request.name, **options)
+    return importing.import_t5(request.path, **options)
 
 
-def _read_run() -> Model:
+def _read_run(path: epath.Path, name: str | None) -> Model:
     """The stages of a training run, with averaged weights; `image` is left out beside `base`."""
-    from etils import epath
-
     from lumiere_jax.training.export import load_run
     from lumiere_jax.weights import Model
     from lumiere_jax.weights.parts import stage_parts
 
-    path = epath.Path(PATH.value)
     if not path.is_dir():
         raise FileNotFoundError(f"--path={path}: no such folder; give a --workdir of training")
     folders = [f for f in [path, *sorted(path.iterdir())] if (f / "config.json").exists()]
     stages = {folder.name: folder for folder in folders}
-    if NAME.value is not None and NAME.value not in stages:
-        raise ValueError(f"--name={NAME.value}: {path} has {', '.join(stages) or 'no stages'}")
-    if "base" in stages and NAME.value is None:
-        stages.pop("image", None)
     if not stages:
         raise FileNotFoundError(f"--path={path} holds no training run (no config.json)")
-    parts: dict = {}
-    for name, folder in stages.items():
-        if NAME.value in (None, name):
+    if name is not None and name not in stages:
+        raise ValueError(f"--name={name}: {path} has {', '.join(stages)}")
+    if "base" in stages and name is None:
+        stages.pop("image", None)
+    parts: dict[str, Part] = {}
+    for stage, folder in stages.items():
+        if name in (None, stage):
             unet, text = _stage(load_run(folder))
-            parts |= stage_parts(name, unet, text, parts)
+            parts |= stage_parts(stage, unet, text, parts)
     return Model(parts=parts)
 
 
@@ -137,36 +141,71 @@ def _stage(run: Run) -> tuple[Part, Part | None]:
     return unet, Part(config=experiment.text, params=run.params["text"], settings=settings)
 
 
-def _inflate(model: Model) -> Model:
+def _inflate(model: Model, request: Conversion) -> Model:
     from lumiere_jax.weights.inflation import check_inflation, inflate_part, parameter_table
     from lumiere_jax.weights.parts import replace_part, unet_part
 
-    name, part = unet_part(model, NAME.value)
-    video = inflate_part(part, size=SIZE.value, frames=FRAMES.value, fps=FPS.value, seed=SEED.value)
+    name, part = unet_part(model, request.name)
+    clip = {"size": request.size, "frames": request.frames, "fps": request.fps}
+    video = inflate_part(part, **clip, seed=request.seed)
     print(parameter_table(video.params))
     error = check_inflation(video)
-    print(f"every {video.config.temporal_factor}th frame is the image model's, to {error:.1e}")
+    factor = video.config.temporal_factor
+    print(f"1 frame in {factor} is the image model's, to {error:.1e} of the largest output")
     return replace_part(model, name, video)
 
 
-def _write(model: Model) -> None:
+def _write(model: Model, request: Conversion) -> None:
     from lumiere_jax.weights import parts, write_model, write_t5x, write_unet
     from lumiere_jax.weights.importing import copy_tokenizer
 
-    if TO.value == "t5x":
+    if request.target == "t5x":
         text = parts.text_part(model)
-        write_t5x(OUTPUT.value, text.config, text.params)
-    elif TO.value == "diffusers":
-        _, part = parts.unet_part(model, NAME.value)
+        write_t5x(request.output, text.config, text.params)
+    elif request.target == "diffusers":
+        _, part = parts.unet_part(model, request.name)
         size = part.settings.get("size")
-        write_unet(OUTPUT.value, part.config, part.params, size=size, dtype=DTYPE.value)
+        write_unet(request.output, part.config, part.params, size=size, dtype=request.dtype)
     else:
-        write_model(OUTPUT.value, model, dtype=DTYPE.value)
+        write_model(request.output, model, dtype=request.dtype)
         tokenizers = [part.settings.get("tokenizer") for part in model.parts.values()]
-        found = copy_tokenizer(PATH.value, OUTPUT.value)
+        found = copy_tokenizer(request.path, request.output)
         if "spiece.model" in tokenizers and not found:
-            print(f"put the encoder's tokenizer there: {OUTPUT.value}/spiece.model")
+            print(f"put the encoder's tokenizer there: {request.output}/spiece.model")
+
+
+def define_flags() -> None:
+    """The fields of `Conversion` as flags; only where this file is the program."""
+    flags.DEFINE_enum("from", "model", SOURCES, "What --path is.")
+    flags.DEFINE_enum("to", "model", TARGETS, "What to write.")
+    flags.DEFINE_string("path", None, "What to read.")
+    flags.DEFINE_string("output", None, "Folder to write; must be empty or not exist.")
+    flags.DEFINE_string("name", None, "The U-Net meant, where there are several.")
+    flags.DEFINE_string("variant", None, "fp16, where a folder holds both precisions.")
+    flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "Storage dtype; kept by default.")
+    flags.DEFINE_bool("inflate", False, "Add a fresh temporal half.")
+    flags.DEFINE_integer("size", None, "Pixels a side of an inflated model's clips.")
+    flags.DEFINE_integer("frames", 16, "Frames of an inflated model's clips.")
+    flags.DEFINE_float("fps", 16.0, "Frames a second of an inflated model's clips.")
+    flags.DEFINE_integer("seed", 0, "Of the fresh temporal weights.")
+
+
+def main(_: list[str]) -> None:
+    """Flags in, one call, result out."""
+    renamed = {"source": "from", "target": "to"}
+    names = [field.name for field in dataclasses.fields(Conversion)]
+    values = {name: flags.FLAGS[renamed.get(name, name)].value for name in names}
+    try:
+        for name in ("path", "output"):
+            if values[name] is None:
+                raise ValueError(f"--{name} is missing; see python -m lumiere_jax.convert --help")
+        convert(Conversion(**values))
+    except (ValueError, OSError) as error:
+        if logging.level_debug():
+            raise
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
+    define_flags()
     app.run(main)

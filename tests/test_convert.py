@@ -1,0 +1,142 @@
+"""`python -m lumiere_jax.convert` takes IF to a video model and back, and says what is wrong."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import jax
+import numpy as np
+import pytest
+
+from lumiere_jax.convert import Conversion, convert
+from lumiere_jax.models import T5Config, TemporalConfig, network
+from lumiere_jax.models.stunet import inflate
+from lumiere_jax.weights import (
+    Model,
+    Part,
+    read_model,
+    read_t5,
+    read_unet,
+    write_model,
+    write_unet,
+)
+from lumiere_jax.weights.inflation import check_inflation, parameter_table
+from lumiere_jax.weights.tree import flatten, unflatten
+
+
+def _run(source="model", target="model", **values):
+    convert(Conversion(source=source, target=target, **values))
+
+
+@pytest.fixture
+def folder(golden, tmp_path):
+    """A small diffusers folder with two levels."""
+    config, params = read_unet(golden / "if_original" / "stage1.safetensors")
+    write_unet(tmp_path / "unet", config, params, size=16)
+    return tmp_path / "unet"
+
+
+def _same(first, second):
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+def test_an_image_folder_becomes_a_video_model_and_comes_back(folder, tmp_path, capsys):
+    output = str(tmp_path / "video")
+    _run("diffusers", path=folder, output=output, inflate=True, frames=4)
+    printed = capsys.readouterr().out
+    config, params = read_unet(folder)
+    spatial = sum(leaf.size for leaf in jax.tree.leaves(params))
+    total = next(line for line in printed.splitlines() if line.startswith("total"))
+    assert total.split()[1] == f"{spatial:,}"
+    assert "1 frame in 2 is the image model's" in printed
+    assert printed.strip().endswith(f"done: {output}")
+    part = read_model(output).parts["base"]
+    assert part.config == inflate(config, TemporalConfig(head_dim=16))
+    assert (part.settings["size"], part.settings["frames"]) == (16, 4)
+    assert part.settings["sampler"]["variance"] == "small"
+    _run(target="diffusers", path=output, output=str(tmp_path / "back"))
+    again, found = read_unet(tmp_path / "back")
+    assert again == config
+    _same(found, params)
+
+
+def test_a_pipeline_brings_its_text_encoder(golden, folder, tmp_path, capsys):
+    pipeline = tmp_path / "pipeline"
+    pipeline.mkdir()
+    folder.rename(pipeline / "unet")
+    narrow = shutil.copytree(golden / "t5_hf", pipeline / "text_encoder")
+    with pytest.raises(ValueError, match="reads text states of width 48, but the encoder's are 64"):
+        _run("diffusers", path=pipeline, output=str(tmp_path / "model"))
+    shutil.rmtree(narrow)
+    _run("diffusers", path=pipeline, output=str(tmp_path / "model"))
+    model = read_model(tmp_path / "model")
+    assert model.parts["base"].settings["diffusion"]["schedule"] == "discrete_cosine"
+
+
+def test_t5_goes_from_t5x_to_a_model_folder_and_back(golden, tmp_path, capsys):
+    with zipfile.ZipFile(golden / "t5x" / "checkpoint_1000.zip") as archive:
+        archive.extractall(tmp_path)
+    source = tmp_path / "checkpoint_1000"
+    _run("t5x", path=source, output=str(tmp_path / "model"))
+    assert "put the encoder's tokenizer there" in capsys.readouterr().out
+    _run(target="t5x", path=tmp_path / "model", output=str(tmp_path / "again"))
+    _same(read_t5(tmp_path / "again")[1], read_t5(source)[1])
+
+
+def test_a_broken_inflation_is_not_called_done(folder):
+    config, params = read_unet(folder)
+    video = network(inflate(config, TemporalConfig(head_dim=16)))
+    inflated = flatten(video.init(jax.random.key(0), given=params))
+    fresh = Part(config=video.config, params=unflatten(inflated))
+    assert check_inflation(fresh) < 1e-5
+    name = next(path for path in inflated if path.endswith("temporal/projection/kernel"))
+    spoiled = unflatten(inflated | {name: inflated[name] + 0.1})
+    with pytest.raises(ValueError, match="differ from the image model's"):
+        check_inflation(Part(config=video.config, params=spoiled))
+
+
+def test_the_table_counts_every_parameter_once(folder):
+    config, _ = read_unet(folder)
+    video = network(inflate(config, TemporalConfig(head_dim=16)))
+    tree = video.shapes()
+    total = parameter_table(tree).splitlines()[-1].split()
+    temporal = int(total[2].replace(",", ""))
+    assert temporal + int(total[1].replace(",", "")) == sum(
+        leaf.size for leaf in jax.tree.leaves(tree)
+    )
+    assert temporal > 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"inflate": True, "frames": 5}, "--frames=5 is not divisible by 2; --frames=4 is"),
+        ({"inflate": True, "size": 17}, "--size=17 is not divisible by 2; --size=16 is"),
+    ],
+)
+def test_a_size_that_the_resizes_do_not_divide_is_answered_with_one_that_they_do(
+    folder, tmp_path, flags, message
+):
+    with pytest.raises(ValueError, match=message):
+        _run("diffusers", path=folder, output=str(tmp_path / "out"), **flags)
+
+
+def test_a_model_without_the_network_asked_for_says_what_it_has(tmp_path):
+    config = T5Config(vocabulary_size=20, width=8, feed_forward=16, heads=2, layers=1, head_dim=4)
+    part = Part(config=config, params=network(config).init(jax.random.key(0)))
+    write_model(tmp_path / "model", Model(parts={"text": part}))
+    with pytest.raises(ValueError, match="no U-Nets"):
+        _run(target="diffusers", path=tmp_path / "model", output=str(tmp_path / "out"))
+
+
+def test_errors_are_one_line_from_the_command_line(folder, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("mine")
+    command = [sys.executable, "-m", "lumiere_jax.convert", "--from=diffusers"]
+    command += [f"--path={folder}", f"--output={tmp_path / 'full'}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: --output=")
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "full" / "file").read_text() == "mine"
