@@ -33,7 +33,7 @@ setup(
         "jaxtyping>=0.3",
         "numpy>=2.0",
         "scipy>=1.14",
-        "av>=15",
+        "av>=18",
         "pillow>=11",
         "matplotlib>=3.9",
         "tqdm>=4.67",

@@ -10,9 +10,9 @@ from lumiere_jax.models.stunet import inflate, inflate_params, spatial_half, spa
 from lumiere_jax.text import Text
 
 IMAGE = UNetConfig(
-    channels=(8, 16, 16),
-    blocks=(1, 2, 1),
-    attention=(False, True, True),
+    channels=(8, 16),
+    blocks=(1, 1),
+    attention=(False, True),
     head_dim=8,
     groups=4,
     text_dim=32,
@@ -39,10 +39,7 @@ def inputs(frames, size=8, batch=2, dtype=jnp.float32):
     return video, jnp.asarray([0.1, 0.9], dtype), text
 
 
-@pytest.mark.parametrize(
-    ("resize", "factor", "frames"),
-    [(None, 4, 8), ((True, False), 2, 6), ((False, True), 2, 6), ((False, False), 1, 3)],
-)
+@pytest.mark.parametrize(("resize", "factor", "frames"), [(None, 2, 6), ((False,), 1, 3)])
 def test_fresh_stunet_is_the_image_model_on_every_nth_frame(resize, factor, frames):
     config = inflate(IMAGE, TemporalConfig(resize=resize, head_dim=8))
     assert config.temporal_factor == factor
@@ -58,9 +55,9 @@ def test_fresh_stunet_is_the_image_model_on_every_nth_frame(resize, factor, fram
 
 def test_the_nearest_neighbour_start_holds_to_rounding_with_four_levels_in_float64():
     image_config = UNetConfig(
-        channels=(8, 8, 8, 16),
+        channels=(8, 8, 8, 8),
         blocks=(1,) * 4,
-        attention=(False,) * 3 + (True,),
+        attention=(False,) * 4,
         head_dim=8,
         groups=4,
     )
@@ -99,8 +96,8 @@ def test_temporal_weights_see_the_whole_clip():
     config = inflate(IMAGE, TemporalConfig(head_dim=8))
     net = network(config)
     params = random_like(net.shapes())
-    video, time, text = inputs(8)
-    other = video.at[:, 7].add(1.0)
+    video, time, text = inputs(4)
+    other = video.at[:, 3].add(1.0)
     moved = jnp.abs(net.apply(params, video, time, text) - net.apply(params, other, time, text))
     assert (moved.max(axis=(0, 2, 3, 4)) > 1e-4).all()
 
@@ -120,15 +117,15 @@ def test_padding_of_the_text_does_not_matter_where_the_mask_is_heeded():
 
 def test_frames_that_the_temporal_factor_does_not_divide_are_refused():
     net = network(inflate(IMAGE, TemporalConfig(head_dim=8)))
-    video, time, text = inputs(6)
-    with pytest.raises(ValueError, match=r"6 frames .* temporal factor 4: take 8"):
+    video, time, text = inputs(5)
+    with pytest.raises(ValueError, match=r"5 frames .* temporal factor 2: take"):
         net.apply(net.init(jax.random.key(0)), video, time, text)
 
 
 def test_sizes_that_the_spatial_factor_does_not_divide_are_refused():
     net = network(IMAGE)
-    video, time, text = inputs(1, size=10)
-    with pytest.raises(ValueError, match=r"height 10 .* spatial factor 4: take 8"):
+    video, time, text = inputs(1, size=9)
+    with pytest.raises(ValueError, match=r"height 9 .* spatial factor 2: take"):
         net.apply(net.init(jax.random.key(0)), video, time, text)
 
 
@@ -138,8 +135,8 @@ def test_an_observed_video_changes_nothing_before_training_and_something_after()
     config = dataclasses.replace(inflate(IMAGE, TemporalConfig(head_dim=8)), observed=True)
     net = network(config)
     params = random_like(net.shapes())
-    video, time, text = inputs(8)
-    mask = jnp.zeros((2, 8, 8, 8, 1)).at[:, 0].set(1)
+    video, time, text = inputs(4)
+    mask = jnp.zeros((2, 4, 8, 8, 1)).at[:, 0].set(1)
     plain = net.apply(params, video, time, text)
     seen = net.apply(params, video, time, text, observed=video, mask=mask)
     assert np.abs(plain - seen).max() > 1e-3
@@ -164,13 +161,14 @@ def test_a_patch_stem_reaches_every_pixel():
 
 
 def test_rematerialisation_changes_memory_not_numbers():
-    config = inflate(IMAGE, TemporalConfig(head_dim=8))
-    video, time, text = inputs(4)
+    image = UNetConfig(channels=(8,), blocks=(1,), attention=(False,), head_dim=8, groups=4)
+    config = inflate(image, TemporalConfig(head_dim=8))
+    video, time, _ = inputs(2, batch=1, size=4)
     params = random_like(network(config).shapes())
 
     def gradient(remat):
         net = network(config, remat=remat)
-        return jax.jit(jax.grad(lambda p: jnp.sum(net.apply(p, video, time, text) ** 2)))(params)
+        return jax.jit(jax.grad(lambda p: jnp.sum(net.apply(p, video, time[:1]) ** 2)))(params)
 
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3),
