@@ -91,6 +91,7 @@ class TfdsSource:
 
 
 def _label_names(examples: Any, feature: str) -> list[str] | None:
-    info = getattr(examples, "dataset_info", None)
-    features = getattr(info, "features", None) or {}
-    return list(getattr(features.get(feature), "names", None) or []) or None
+    features = getattr(getattr(examples, "dataset_info", None), "features", None)
+    if features is None or feature not in features.keys():  # noqa: SIM118 (a FeaturesDict)
+        return None
+    return getattr(features[feature], "names", None)

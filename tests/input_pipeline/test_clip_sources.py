@@ -3,6 +3,7 @@ import dataclasses
 import json
 import pickle
 import types
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -102,12 +103,22 @@ def test_an_unknown_source_lists_the_known_ones():
         open_source(DataConfig(source="webdataset"))
 
 
+class Features:
+    """Stands for TFDS's `FeaturesDict`, which is no dictionary."""
+
+    _features: ClassVar = {"label": types.SimpleNamespace(names=["red_circle", "blue_star"])}
+
+    def keys(self):
+        return self._features.keys()
+
+    def __getitem__(self, name):
+        return self._features[name]
+
+
 class Examples(list):
     """Stands for `tfds.data_source(…)`."""
 
-    dataset_info = types.SimpleNamespace(
-        features={"label": types.SimpleNamespace(names=["red_circle", "blue_star"])}
-    )
+    dataset_info = types.SimpleNamespace(features=Features())
 
 
 def tfds_examples():
