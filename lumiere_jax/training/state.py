@@ -47,16 +47,15 @@ def create_state(params: Params, trainable: str, optimizer: Any, frozen_dtype: A
       frozen_dtype: dtype of the others, usually the compute dtype.
     """
     trained, frozen = split_params(params, trainable)
-    zero = jnp.zeros((), jnp.int32)
+    # No leaf is another's buffer: the state is donated, and a buffer cannot be given away twice.
     return State(
-        step=zero,
+        step=jnp.zeros((), jnp.int32),
         trainable=trained,
         frozen=jax.tree.map(lambda leaf: leaf.astype(frozen_dtype), frozen),
-        # A copy: the two trees are donated separately and must not share buffers.
         ema=jax.tree.map(jnp.copy, trained),
         optimizer=optimizer.init(trained),
-        skipped=zero,
-        skipped_in_a_row=zero,
+        skipped=jnp.zeros((), jnp.int32),
+        skipped_in_a_row=jnp.zeros((), jnp.int32),
     )
 
 

@@ -1,0 +1,201 @@
+"""Checkpoints: weights, their average, optimizer, data position and settings, all in one.
+
+    <folder>/checkpoints/<step>/{trainable,ema,training}   arrays, and JSON beside them
+    <folder>/frozen/<fingerprint>                          frozen weights, float32, stored once
+
+Every tree is stored with a fingerprint of its bits, which loading compares. When the newest
+checkpoint is damaged, the one before it is used, said aloud, and the damaged one is set aside.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from absl import logging
+from etils import epath
+from jax.experimental import multihost_utils
+from orbax.checkpoint import v1 as ocp
+
+from lumiere_jax.training.config import Experiment
+from lumiere_jax.training.state import Params, State, fingerprint
+from lumiere_jax.training.structure import to_dict
+
+FROZEN = "frozen"
+
+
+class Restored(NamedTuple):
+    """What a checkpoint holds.
+
+    Attributes:
+      trees: name -> tree, of those asked for.
+      step: batches consumed.
+      data: state of the data iterator, as JSON.
+      frozen: fingerprint of the frozen weights.
+    """
+
+    trees: dict[str, Any]
+    step: int
+    data: Any
+    frozen: str
+
+
+def stored_trees(state: State) -> dict[str, Any]:
+    """The parts of a state as a checkpoint keeps them; the frozen weights have their own place."""
+    counters = {"skipped": state.skipped, "skipped_in_a_row": state.skipped_in_a_row}
+    return {
+        "trainable": state.trainable,
+        "ema": state.ema,
+        "training": {"step": state.step, "optimizer": state.optimizer, **counters},
+    }
+
+
+def state_from_trees(trees: dict[str, Any], frozen: Params) -> State:
+    """The inverse of `stored_trees`."""
+    return State(trainable=trees["trainable"], ema=trees["ema"], frozen=frozen, **trees["training"])
+
+
+class Checkpoints:
+    """The checkpoints of one work directory; use it in a `with` block.
+
+    Args:
+      folder: the work directory of a stage.
+      keep: how many of the newest stay; None only reads, and leaves everything where it is.
+    """
+
+    def __init__(self, folder: epath.PathLike, keep: int | None = None):
+        self.folder = epath.Path(folder)
+        self._writes = keep is not None
+        self._orbax = ocp.training.Checkpointer(
+            self.folder / "checkpoints",
+            preservation_policy=ocp.training.preservation_policies.LatestN(keep),
+            # What a killed save left behind; not for a reader, whose neighbour may be saving.
+            cleanup_tmp_directories=self._writes,
+        )
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._orbax.close()
+
+    @property
+    def steps(self) -> list[int]:
+        """Steps that are saved, oldest first."""
+        return [checkpoint.step for checkpoint in self._orbax.checkpoints]
+
+    def save(
+        self, step: int, state: State, *, data: Any, experiment: Experiment, frozen: str
+    ) -> None:
+        """Copies the state to the host and writes it in the background.
+
+        Args:
+          step: batches consumed; nothing happens if this step is saved already.
+          data: the data iterator's state, as JSON.
+          frozen: what `save_frozen` returned.
+        """
+        if step in self.steps:
+            return
+        trees = stored_trees(state)
+        self._orbax.save_checkpointables_async(
+            step,
+            trees,
+            force=True,
+            custom_metadata={
+                "fingerprints": {name: fingerprint(tree) for name, tree in trees.items()},
+                "frozen": frozen,
+                "data": data,
+                "experiment": to_dict(experiment),
+            },
+        )
+
+    def save_frozen(self, frozen: Params) -> str:
+        """Stores the frozen weights unless they are there; returns their fingerprint."""
+        digest = fingerprint(frozen)
+        path = self.folder / FROZEN / digest
+        if jax.tree.leaves(frozen) and not path.exists():
+            ocp.save(path, frozen)
+        return digest
+
+    def load_frozen(self, digest: str, shapes: Params) -> Params:
+        """The frozen weights of that fingerprint, placed as `shapes` say.
+
+        Raises:
+          ValueError: the files are missing or damaged.
+        """
+        if not jax.tree.leaves(shapes):
+            return shapes
+        path = self.folder / FROZEN / digest
+        try:
+            frozen = ocp.load(path, shapes)
+            damage = None if fingerprint(frozen) == digest else "its bits have changed"
+        except Exception as error:
+            damage = _first_line(error)
+        if damage:
+            raise ValueError(f"the frozen weights in {path} cannot be read: {damage}")
+        return frozen
+
+    def restore(self, shapes: dict[str, Any]) -> Restored | None:
+        """The newest undamaged checkpoint; None if there is none at all.
+
+        Args:
+          shapes: the trees to read, of `jax.ShapeDtypeStruct`s with shardings; any device count.
+
+        Raises:
+          ValueError: there are checkpoints and all of them are damaged.
+        """
+        damaged: dict[int, str] = {}
+        for step in reversed(self.steps):
+            restored, error = self._try(step, shapes)
+            if restored is not None:
+                for old in damaged if self._writes else ():
+                    self._set_aside(old)
+                return restored
+            damaged[step] = error
+            logging.warning("checkpoint %d in %s is damaged: %s", step, self.folder, error)
+        if damaged:
+            step, error = next(iter(damaged.items()))
+            raise ValueError(
+                f"none of the checkpoints in {self.folder} can be read (newest, step {step}: "
+                f"{error}); remove the folder to start again"
+            )
+        return None
+
+    def _try(self, step: int, shapes: dict[str, Any]) -> tuple[Restored | None, str]:
+        """The checkpoint, or None and what is wrong with it; all processes agree."""
+        restored, error = None, ""
+        try:
+            restored = self._read(step, shapes)
+        except Exception as caught:  # damage shows as any of a dozen types
+            error = _first_line(caught)
+        if jax.process_count() > 1:
+            readable = multihost_utils.process_allgather(np.array(restored is not None))
+            restored = restored if readable.all() else None
+        return restored, error or "another process could not read it"
+
+    def _read(self, step: int, shapes: dict[str, Any]) -> Restored:
+        kept = self._orbax.checkpointables_metadata(step).custom_metadata
+        trees = self._orbax.load_checkpointables(step, shapes)
+        for name, tree in trees.items():
+            if fingerprint(tree) != kept["fingerprints"][name]:
+                raise ValueError(f"the bits of {name!r} have changed")
+        return Restored(trees, step, kept["data"], kept["frozen"])
+
+    def _set_aside(self, step: int) -> None:
+        """Out of the way of the checkpoint that will be saved at this step again."""
+        target = self.folder / "damaged" / str(step)
+        logging.warning("moving the damaged checkpoint %d to %s", step, target)
+        if jax.process_index() == 0:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            while target.exists():
+                target = target.parent / f"{target.name}_"
+            (self.folder / "checkpoints" / str(step)).rename(target)
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices("damaged checkpoint set aside")
+        self._orbax.reload()
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

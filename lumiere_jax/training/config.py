@@ -1,0 +1,204 @@
+"""One training run as a tree of frozen dataclasses.
+
+The files in `configs/` build an `Experiment`; a work directory keeps it as JSON; every leaf is a
+flag: `--config.train.steps=100`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Literal
+
+from etils import epath
+
+from lumiere_jax.diffusion import DiffusionConfig, SamplerConfig
+from lumiere_jax.input_pipeline import DataConfig
+from lumiere_jax.models import T5Config, UNetConfig
+from lumiere_jax.parallel import MeshConfig
+from lumiere_jax.training.optimizer import OptimizerConfig
+from lumiere_jax.training.structure import differences, from_dict, to_dict
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The loop around the step.
+
+    Attributes:
+      steps: updates in all; a finished run continues when this is raised.
+      trainable: regular expression of parameter paths that are trained: "." for all, "temporal"
+        for the temporal half of an inflated model.
+      start_from: run folder whose averaged weights a new run starts from; the `base` stage uses
+        the image stage beside it when None.
+      accumulate: micro-batches a step; each is a share of the batch.
+      ema_decay: of the weights' moving average; rises to it as (1 + step) / (10 + step).
+      text_dropout: share of the clips that are trained with the null text.
+      dtype: compute dtype, "float32" or "bfloat16"; by the device when None.
+      remat: recompute activations in the backward pass: less memory, more time.
+      log_every: steps between two lines of metrics.
+      save_every: steps between two checkpoints; one is always saved at the end.
+      keep: checkpoints kept.
+      evaluate_every: steps between two evaluations; 0 never.
+      evaluation_batches: batches of each, the same every time.
+      sample_prompts: of the clips generated at each evaluation.
+      stop_after_skipped: refused updates in a row after which training gives up.
+      stall_seconds: without a batch, after which the stacks of all threads are printed.
+    """
+
+    steps: int = 1000
+    trainable: str = "."
+    start_from: str | None = None
+    accumulate: int = 1
+    ema_decay: float = 0.9999
+    text_dropout: float = 0.1
+    dtype: Literal["float32", "bfloat16"] | None = None
+    remat: bool = False
+    log_every: int = 50
+    save_every: int = 1000
+    keep: int = 3
+    evaluate_every: int = 0
+    evaluation_batches: int = 4
+    sample_prompts: tuple[str, ...] = ()
+    stop_after_skipped: int = 10
+    stall_seconds: float = 300.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Everything that decides what a training run computes.
+
+    Attributes:
+      name: of the model.
+      stage: of the cascade; its work directory is `<workdir>/<stage>`.
+      seed: of the weights and of the noise; the data has its own.
+      model: the U-Net.
+      text: the text encoder; None where the batches carry embeddings.
+      diffusion: schedule, prediction and loss.
+      sampler: of the clips made at evaluations, and of the finished model by default.
+      frame_rate: of the clips, in frames a second.
+      data: clips and their batches.
+      evaluation: clips that the loss is measured on; None is the held-out half of the synthetic
+        set, and the training clips of any other.
+      train: the loop.
+      optimizer: from gradients to updates.
+      mesh: devices along each axis.
+    """
+
+    name: str
+    stage: str = "image"
+    seed: int = 0
+    model: UNetConfig
+    text: T5Config | None = None
+    diffusion: DiffusionConfig = dataclasses.field(default_factory=DiffusionConfig)
+    sampler: SamplerConfig = dataclasses.field(default_factory=SamplerConfig)
+    frame_rate: float = 16.0
+    data: DataConfig
+    evaluation: DataConfig | None = None
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
+
+    def __post_init__(self):
+        self._check_geometry()
+        self._check_text()
+        accumulate = self.train.accumulate
+        if accumulate < 1 or self.data.batch_size % accumulate:
+            raise ValueError(
+                f"--config.train.accumulate={accumulate} does not divide "
+                f"--config.data.batch_size={self.data.batch_size}; 1 does"
+            )
+
+    def _check_geometry(self) -> None:
+        """Frames and pixels that the U-Net's resizes divide."""
+        frames = 1 if self.data.image_frames else self.data.frames
+        factors = (("frames", self.model.temporal_factor), ("size", self.model.spatial_factor))
+        for (name, factor), value in zip(factors, (frames, self.data.size)):
+            if value % factor == 0:
+                continue
+            if self.data.image_frames and name == "frames":
+                raise ValueError(
+                    "--config.data.image_frames=True gives single frames, which the temporal half "
+                    "of --config.model cannot take: set --config.data.image_frames=False"
+                )
+            raise ValueError(
+                f"--config.data.{name}={value} is not divisible by the model's factor of {factor}; "
+                f"set --config.data.{name}={-(-value // factor) * factor}"
+            )
+
+    def _check_text(self) -> None:
+        """A text encoder that fits the tokens on one side and the U-Net on the other."""
+        width = self.model.text_dim
+        if self.text is not None and self.text.width != width:
+            raise ValueError(
+                f"--config.text.width={self.text.width}, but the U-Net reads "
+                f"--config.model.text_dim={width}: make them equal"
+            )
+        if width is not None and self.text is None and self.data.text == "tokens":
+            raise ValueError(
+                "--config.data.text='tokens' needs a text encoder (--config.text); "
+                "or set --config.data.text=embeddings"
+            )
+        if self.data.text == "embeddings" and width is not None and self.train.text_dropout:
+            raise ValueError(
+                "--config.data.text='embeddings' stores no null text to drop captions to; "
+                "set --config.train.text_dropout=0"
+            )
+
+
+MAY_CHANGE = (
+    "mesh.",
+    "train.steps",
+    "train.remat",
+    "train.start_from",
+    "train.log_every",
+    "train.save_every",
+    "train.keep",
+    "train.evaluat",
+    "train.sample",
+    "sampler.",
+    "evaluation",
+    "train.stop_after_skipped",
+    "train.stall_seconds",
+    "data.workers",
+)
+"""Settings that may change when a run is continued: no step done so far depended on them."""
+
+
+def read_experiment(path: epath.PathLike) -> Experiment:
+    """The experiment that a work directory was started with.
+
+    Args:
+      path: its `config.json`.
+
+    Raises:
+      FileNotFoundError: there is none.
+    """
+    path = epath.Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path.parent} holds no training run (no {path.name})")
+    return from_dict(Experiment, json.loads(path.read_text()))
+
+
+def write_experiment(path: epath.PathLike, experiment: Experiment) -> None:
+    """Keeps the experiment beside its checkpoints."""
+    epath.Path(path).write_text(json.dumps(to_dict(experiment), indent=2) + "\n")
+
+
+def check_same_run(old: Experiment, new: Experiment, folder: epath.PathLike) -> None:
+    """A run is continued with the settings that it was started with.
+
+    Raises:
+      ValueError: a setting differs that earlier steps depended on.
+    """
+    changed = {
+        key: values
+        for key, values in differences(old, new).items()
+        if not key.startswith(MAY_CHANGE)
+    }
+    if changed:
+        key, (before, after) = next(iter(changed.items()))
+        others = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+        raise ValueError(
+            f"{folder} was started with {key}={before}, not {after}{others}: "
+            f"pass --config.{key}={before}, or another --workdir"
+        )

@@ -1,0 +1,86 @@
+"""What a run is measured by: the loss on fixed clips and noise, and clips from fixed prompts."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, UInt8
+
+from lumiere_jax.diffusion import Conditions, compose, denoiser_from_network, sample
+from lumiere_jax.parallel import global_batch
+from lumiere_jax.text import Text, Tokens, open_tokenizer
+from lumiere_jax.training.batches import open_evaluation_batches
+from lumiere_jax.training.objective import Objective
+from lumiere_jax.training.state import Params, State, merge_params
+from lumiere_jax.training.telemetry import Telemetry
+
+
+class Evaluation:
+    """Measures the averaged weights; must run under `jax.set_mesh(mesh)`."""
+
+    def __init__(self, objective: Objective, mesh: Mesh):
+        experiment = objective.experiment
+        train = dataclasses.replace(experiment.train, text_dropout=0.0)
+        experiment = dataclasses.replace(experiment, train=train)
+        self._experiment, self._mesh = experiment, mesh
+        self._objective = dataclasses.replace(objective, experiment=experiment)
+        self._loss = jax.jit(self._batch_loss)
+        self._sample = jax.jit(self._clips)
+
+    def run(self, step: int, state: State, telemetry: Telemetry) -> None:
+        """Writes the evaluation loss and the sample clips of this step."""
+        params = merge_params(state.frozen, state.ema)
+        if self._experiment.train.evaluation_batches:
+            telemetry.write(step, {"evaluation_loss": self.loss(params)})
+        prompts = self._experiment.train.sample_prompts
+        if prompts:
+            telemetry.samples(step, self.clips(params, prompts), prompts)
+
+    def loss(self, params: Params) -> float:
+        """Mean loss on the evaluation batches; the same clips, times and noise every time."""
+        losses = []
+        with open_evaluation_batches(self._experiment, self._mesh) as batches:
+            for index in range(self._experiment.train.evaluation_batches):
+                batch = next(batches)
+                batch.pop("record", None)
+                losses.append(self._loss(params, global_batch(batch, self._mesh), np.int32(index)))
+        return float(np.mean(jax.device_get(losses)))
+
+    def clips(self, params: Params, prompts: Any) -> UInt8[np.ndarray, "b t h w c"]:
+        """A clip of each prompt, from the same noise every time."""
+        data = self._experiment.data
+        tokenizer = open_tokenizer(data.tokenizer)
+        tokens = tokenizer.encode(list(prompts), data.text_length)
+        return np.asarray(jax.device_get(self._sample(params, tokens)))
+
+    def _batch_loss(self, params: Params, batch: dict[str, Array], index: Array) -> Array:
+        key = jax.random.fold_in(jax.random.key(self._experiment.seed + 1), index)
+        return self._objective.loss(params, batch, key)[0]
+
+    def _clips(self, params: Params, tokens: Tokens) -> Float[Array, "b t h w c"]:
+        experiment, objective = self._experiment, self._objective
+        data = experiment.data
+        frames = 1 if data.image_frames else data.frames
+        shape = (tokens.ids.shape[0], frames, data.size, data.size, experiment.model.in_channels)
+        key = jax.random.key(experiment.seed + 2)
+        predict = denoiser_from_network(objective.unet.apply, params["unet"], experiment.diffusion)
+        denoise = compose(
+            predict,
+            experiment.diffusion,
+            experiment.sampler,
+            null=self._text(params, jax.tree.map(jnp.asarray, objective.null)),
+        )
+        conditions = Conditions(text=self._text(params, tokens))
+        noise = jax.random.normal(key, shape)
+        clip = sample(denoise, noise, conditions, experiment.diffusion, experiment.sampler, key=key)
+        return jnp.round((jnp.clip(clip, -1, 1) + 1) * 127.5).astype(jnp.uint8)
+
+    def _text(self, params: Params, tokens: Tokens | None) -> Text | None:
+        if self._experiment.model.text_dim is None:
+            return None
+        return self._objective.encode(params, tokens)

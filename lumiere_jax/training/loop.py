@@ -1,0 +1,136 @@
+"""The training loop, all of it.
+
+The order evaluate → save → next batch → step → log makes resuming exact: a checkpoint at step n
+is taken when n batches have been read and n steps sent off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+from etils import epath
+
+from lumiere_jax.parallel import global_batch, make_mesh
+from lumiere_jax.training.batches import open_batches
+from lumiere_jax.training.checkpoint import Checkpoints
+from lumiere_jax.training.compile import compile_step
+from lumiere_jax.training.config import (
+    Experiment,
+    check_same_run,
+    read_experiment,
+    write_experiment,
+)
+from lumiere_jax.training.evaluate import Evaluation
+from lumiere_jax.training.interruption import Interruption
+from lumiere_jax.training.journal import Journal
+from lumiere_jax.training.objective import make_objective
+from lumiere_jax.training.optimizer import make_optimizer
+from lumiere_jax.training.start import begin
+from lumiere_jax.training.telemetry import Telemetry, say
+
+
+def train(experiment: Experiment, run: epath.PathLike) -> str | None:
+    """Trains one stage in `<run>/<stage>`, or continues it where it stopped.
+
+    Returns:
+      Name of the signal that ended it early, after a checkpoint; None when it is finished.
+
+    Raises:
+      ValueError: settings that do not fit each other, the data, or the work directory.
+      TrainingDiverged: too many updates in a row were not finite.
+    """
+    train, folder = experiment.train, epath.Path(run) / experiment.stage
+    mesh = make_mesh(experiment.mesh)
+    objective = make_objective(experiment)
+    optimizer = make_optimizer(experiment.optimizer, train.steps)
+    open_folder(folder, experiment)
+    with (
+        jax.set_mesh(mesh),
+        Interruption() as interruption,
+        Checkpoints(folder, train.keep) as checkpoints,
+        open_batches(experiment, mesh, folder) as batches,
+    ):
+        state, data, frozen = begin(objective, optimizer, checkpoints, mesh, run)
+        if data is not None:
+            batches.set_state(data)
+        first = int(state.step)
+        say(f"{folder}: step {first} of {train.steps}")
+        evaluation = Evaluation(objective, mesh)
+        step_function = None
+        clips = experiment.data.batch_size
+        with Telemetry(folder, start=first, steps=train.steps, clips=clips) as telemetry:
+            journal = Journal(
+                telemetry,
+                interval=train.log_every,
+                stop_after_skipped=train.stop_after_skipped,
+            )
+            for step in range(first, max(first, train.steps) + 1):
+                ended = step >= train.steps
+                signal = interruption.at(step)
+                if not signal and due(step, train.evaluate_every, first, ended):
+                    journal.flush()
+                    evaluation.run(step, state, telemetry)
+                    telemetry.restart_clock()
+                if due(step, train.save_every, first, ended) or signal:
+                    checkpoints.save(
+                        step, state, data=batches.get_state(), experiment=experiment, frozen=frozen
+                    )
+                if ended or signal:
+                    journal.flush()
+                    break
+                with stacks_when_stalled(train.stall_seconds):
+                    batch = next(batches)
+                records = batch.pop("record", None)
+                batch = global_batch(batch, mesh)
+                if step_function is None:
+                    step_function = compile_step(objective, state, batch, mesh)
+                    telemetry.flops = step_function.flops
+                    telemetry.restart_clock()
+                with jax.transfer_guard("disallow"):
+                    state, metrics = step_function.run(state, batch)
+                journal.add(step + 1, metrics, records)
+                telemetry.advance()
+    say(f"{folder}: " + (f"{signal}, saved at step {step}" if signal else f"{step} steps done"))
+    return signal
+
+
+def due(step: int, interval: int, first: int, ended: bool) -> bool:
+    """Whether something done every `interval` steps is done now: not at once, and at the end."""
+    return bool(interval) and step > first and (ended or step % interval == 0)
+
+
+def open_folder(folder: epath.Path, experiment: Experiment) -> None:
+    """Makes the work directory, or checks that it belongs to this experiment.
+
+    Raises:
+      ValueError: it was started with other settings, or holds something else.
+    """
+    path, saved = folder / "config.json", folder / "checkpoints"
+    # Settings of a run that never came to a checkpoint may be corrected.
+    if path.exists() and saved.exists() and any(saved.iterdir()):
+        check_same_run(read_experiment(path), experiment, folder)
+    elif not path.exists() and folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is no training run and not empty; choose another --workdir")
+    if jax.process_index() == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_experiment(path, experiment)
+
+
+@contextlib.contextmanager
+def stacks_when_stalled(seconds: float) -> Iterator[None]:
+    """Prints the stacks of all threads if the block takes longer than `seconds`."""
+    faulthandler.dump_traceback_later(seconds, repeat=True, file=_stderr())
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _stderr() -> Any:
+    # A captured stderr has no file descriptor for the handler to write to.
+    return sys.__stderr__

@@ -1,0 +1,140 @@
+"""What a diffusion model is trained on: a batch of clips and captions becomes a loss."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from lumiere_jax.diffusion import Conditions, diffusion_loss
+from lumiere_jax.models import Network, network
+from lumiere_jax.text import Text, Tokens, open_tokenizer
+from lumiere_jax.training.config import Experiment
+from lumiere_jax.training.state import Params
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Objective:
+    """The networks of an experiment and their loss.
+
+    Attributes:
+      experiment: the settings.
+      unet: the network that is trained.
+      text: the encoder of the batch's tokens; None where the batch carries embeddings.
+      null: tokens of the empty string [1, l], or its embedding.
+    """
+
+    experiment: Experiment
+    unet: Network
+    text: Network | None
+    null: Tokens | Text | None
+
+    @property
+    def dtype(self) -> Any:
+        """Compute dtype."""
+        return self.unet.dtype
+
+    def shapes(self) -> Params:
+        """All parameters as shapes."""
+        return {name: net.shapes() for name, net in self.networks().items()}
+
+    def init(
+        self,
+        key: Key[Array, ""],
+        *,
+        shardings: Params | None = None,
+        given: Params | None = None,
+    ) -> Params:
+        """Fresh parameters, `{"unet": …, "text": …}`, but for `given`; see `Network.init`."""
+        return {
+            name: net.init(
+                jax.random.fold_in(key, index),
+                shardings=shardings and shardings[name],
+                given=(given or {}).get(name),
+            )
+            for index, (name, net) in enumerate(self.networks().items())
+        }
+
+    def networks(self) -> dict[str, Network]:
+        """By their names in the parameter tree."""
+        return {"unet": self.unet} | ({"text": self.text} if self.text is not None else {})
+
+    def loss(self, params: Params, batch: dict[str, Array], key: Key[Array, ""]):
+        """Mean loss of a batch (a scalar), and its metrics.
+
+        Args:
+          params: all parameters.
+          batch: "video" uint8 [b, t, h, w, c]; "tokens" and "token_mask" [b, l], or
+            "text_embedding" [b, l, d] and "text_mask" [b, l].
+          key: of the noise, the times, and the text dropout.
+        """
+        dropout_key, noise_key = jax.random.split(key)
+        clean = scale_video(batch["video"])
+        text = self.encode(params, self.drop_text(batch, dropout_key))
+        return diffusion_loss(
+            self.unet.apply,
+            params["unet"],
+            clean,
+            Conditions(text=text),
+            noise_key,
+            self.experiment.diffusion,
+        )
+
+    def drop_text(self, batch: dict[str, Array], key: Key[Array, ""]) -> Tokens | Text | None:
+        """The batch's captions, each replaced by the null text with chance `text_dropout`."""
+        if self.unet.config.text_dim is None:
+            return None
+        if "tokens" in batch:
+            text = Tokens(batch["tokens"], batch["token_mask"])
+        else:
+            text = Text(batch["text_embedding"], batch["text_mask"])
+        chance = self.experiment.train.text_dropout
+        if chance == 0:
+            return text
+        dropped = jax.random.bernoulli(key, chance, (batch["video"].shape[0],))
+        return jax.tree.map(
+            lambda null, given: jnp.where(
+                dropped.reshape(-1, *[1] * (given.ndim - 1)), null.astype(given.dtype), given
+            ),
+            type(text)(*map(jnp.asarray, self.null)),
+            text,
+        )
+
+    def encode(self, params: Params, text: Tokens | Text | None) -> Text | None:
+        """Tokens as the U-Net reads them; embeddings as they are."""
+        if isinstance(text, Tokens):
+            return Text(self.text.apply(params["text"], text.ids, text.mask), text.mask)
+        return text
+
+
+def scale_video(video: Array) -> Float[Array, "b t h w c"]:
+    """Bytes 0…255 as float32 in [−1, 1]."""
+    return video.astype(jnp.float32) / 127.5 - 1
+
+
+def make_objective(experiment: Experiment, *, remat: bool | None = None) -> Objective:
+    """The networks of `experiment`; nothing is allocated.
+
+    Args:
+      remat: instead of the experiment's own choice.
+    """
+    train = experiment.train
+    options = {"dtype": train.dtype, "remat": train.remat if remat is None else remat}
+    return Objective(
+        experiment=experiment,
+        unet=network(experiment.model, **options),
+        text=network(experiment.text, **options) if experiment.text else None,
+        null=null_text(experiment),
+    )
+
+
+def null_text(experiment: Experiment) -> Tokens | Text | None:
+    """The text of the unconditional model: one row of tokens of the empty string."""
+    if experiment.model.text_dim is None or experiment.text is None:
+        return None
+    tokens = open_tokenizer(experiment.data.tokenizer).encode([""], experiment.data.text_length)
+    return Tokens(np.asarray(tokens.ids), np.asarray(tokens.mask))

@@ -1,0 +1,118 @@
+"""One training step, a pure function: (state, batch) -> (state, metrics).
+
+Its randomness is `fold_in(key(seed), step)`, so a resumed run draws the same noise. An update whose
+loss or gradient is not finite is refused: weights, average and optimizer stay as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Key
+
+from lumiere_jax.training.config import TrainConfig
+from lumiere_jax.training.state import Params, State, merge_params
+
+Batch = dict[str, Any]
+Metrics = dict[str, Float[Array, ""]]
+Loss = Callable[[Params, Batch, Key[Array, ""]], tuple[Float[Array, ""], Metrics]]
+TrainStep = Callable[[State, Batch], tuple[State, Metrics]]
+
+
+def make_train_step(
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    learning_rate: optax.Schedule,
+    config: TrainConfig,
+    *,
+    seed: int,
+    dtype: Any = jnp.float32,
+    shardings: State | None = None,
+) -> TrainStep:
+    """The step, ready for `jax.jit`.
+
+    Args:
+      loss: (params, batch, key) -> (scalar, metrics); the mean over the rows of the batch.
+      optimizer: optax transformation of the trainable parameters.
+      learning_rate: its schedule, for the metrics.
+      seed: of all noise.
+      dtype: compute dtype; matrices are cast to it before they are gathered over `fsdp`.
+      shardings: storage of the state, or None on one device.
+    """
+
+    def train_step(state: State, batch: Batch) -> tuple[State, Metrics]:
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+
+        def objective(trainable, batch, key):
+            compute = _for_compute(trainable, dtype, shardings and shardings.trainable)
+            return loss(merge_params(state.frozen, compute), batch, key)
+
+        gradients, metrics = _accumulate(objective, state.trainable, batch, key, config.accumulate)
+        if shardings is not None:
+            # Said aloud, or the partitioner leaves gradients replicated.
+            gradients = jax.lax.with_sharding_constraint(gradients, shardings.trainable)
+        norm = optax.global_norm(gradients)
+        finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
+        updated = _update(state, gradients, optimizer, config.ema_decay)
+        new = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, state)
+        new = _count(new, state, finite)
+        rate = jnp.asarray(learning_rate(state.step - state.skipped), jnp.float32)
+        metrics |= {"gradient_norm": norm, "learning_rate": rate}
+        return new, metrics | {"skipped_in_a_row": new.skipped_in_a_row, "skipped": new.skipped}
+
+    return train_step
+
+
+def _for_compute(params: Params, dtype: Any, shardings: Params | None) -> Params:
+    """Matrices in the compute dtype, still divided, so that half the bytes are gathered."""
+    if jnp.dtype(dtype) == jnp.float32 or shardings is None:
+        return params
+    params = jax.tree.map(lambda leaf: leaf.astype(dtype) if leaf.ndim > 1 else leaf, params)
+    return jax.lax.with_sharding_constraint(params, shardings)
+
+
+def _accumulate(objective, trainable: Params, batch: Batch, key, parts: int):
+    """Mean gradient and metrics over `parts` equal shares of the batch, one after another."""
+    gradient = jax.value_and_grad(objective, has_aux=True)
+    if parts == 1:
+        (value, metrics), gradients = gradient(trainable, batch, key)
+        return gradients, metrics | {"loss": value}
+
+    def one(total, inputs):
+        index, batch = inputs
+        (value, metrics), gradients = gradient(trainable, batch, jax.random.fold_in(key, index))
+        return jax.tree.map(jnp.add, total, gradients), metrics | {"loss": value}
+
+    zeros = jax.tree.map(jnp.zeros_like, trainable)
+    shares = jax.tree.map(lambda leaf: _divide(leaf, parts), batch)
+    total, metrics = jax.lax.scan(one, zeros, (jnp.arange(parts), shares))
+    return jax.tree.map(lambda leaf: leaf / parts, total), jax.tree.map(jnp.mean, metrics)
+
+
+def _divide(leaf: Array, parts: int) -> Array:
+    """[b, ...] -> [parts, b / parts, ...]; each device's rows are dealt out, none moves."""
+    leaf = leaf.reshape(leaf.shape[0] // parts, parts, *leaf.shape[1:])
+    return jnp.moveaxis(leaf, 1, 0)
+
+
+def _update(state: State, gradients: Params, optimizer, ema_decay: float) -> State:
+    updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.trainable)
+    trainable = optax.apply_updates(state.trainable, updates)
+    # A young average forgets faster, or it would be made of the first weights.
+    decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+    ema = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), state.ema, trainable)
+    return state._replace(trainable=trainable, ema=ema, optimizer=optimizer_state)
+
+
+def _count(new: State, old: State, finite: Array) -> State:
+    refused = 1 - finite.astype(jnp.int32)
+    return new._replace(
+        step=old.step + 1,
+        frozen=old.frozen,
+        skipped=old.skipped + refused,
+        skipped_in_a_row=(old.skipped_in_a_row + 1) * refused,
+    )

@@ -1,0 +1,147 @@
+"""The step on eight fake devices, with the real U-Net, text encoder and loss."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lumiere_jax.parallel import MeshConfig, global_batch, make_mesh
+from lumiere_jax.training.compile import compile_step
+from lumiere_jax.training.objective import make_objective, scale_video
+from lumiere_jax.training.optimizer import make_optimizer
+from lumiere_jax.training.start import start_params, state_shapes
+from lumiere_jax.training.state import create_state, merge_params
+from tests.training.tiny import tiny_batch, tiny_experiment
+
+
+def prepare(experiment, mesh_config=None, devices=None):
+    """(compiled step, state, batch) of an experiment on a mesh."""
+    mesh = make_mesh(mesh_config, devices)
+    objective = make_objective(experiment)
+    optimizer = make_optimizer(experiment.optimizer, experiment.train.steps)
+    shapes = state_shapes(objective, optimizer, mesh, small=64)
+
+    # Zero-started layers would hide what lies before them.
+    params = jax.tree.map(
+        lambda leaf: (
+            leaf + 0.05 * np.cos(np.arange(leaf.size, dtype=np.float32)).reshape(leaf.shape)
+        ),
+        jax.device_get(objective.init(jax.random.key(1))),
+    )
+    state = jax.jit(
+        lambda params: create_state(params, experiment.train.trainable, optimizer, objective.dtype),
+        out_shardings=jax.tree.map(lambda leaf: leaf.sharding, shapes),
+    )(params)
+    batch = tiny_batch(0, 4 if experiment.model.temporal else 1)
+    batch.pop("record")
+    batch = global_batch(batch, mesh)
+    with jax.set_mesh(mesh):
+        return compile_step(objective, state, batch, mesh).run, state, batch
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """One step of the base stage on one device."""
+    run, state, batch = prepare(tiny_experiment("base"), devices=jax.devices()[:1])
+    return jax.device_get(run(state, batch))
+
+
+@pytest.mark.parametrize(
+    "mesh",
+    [
+        pytest.param(MeshConfig(), id="data"),
+        pytest.param(MeshConfig(fsdp=8), id="fsdp"),
+        pytest.param(MeshConfig(replica=2, fsdp=2, context=2), id="mixed", marks=pytest.mark.slow),
+    ],
+)
+def test_many_devices_compute_what_one_computes(alone, mesh):
+    run, state, batch = prepare(tiny_experiment("base"), mesh)
+    new, metrics = run(state, batch)
+    expected, expected_metrics = alone
+    np.testing.assert_allclose(metrics["loss"], expected_metrics["loss"], rtol=1e-5)
+    np.testing.assert_allclose(
+        metrics["gradient_norm"], expected_metrics["gradient_norm"], rtol=1e-5
+    )
+    # Adam's first moment after one step is a tenth of the clipped gradient.
+    moments = jax.device_get(new.optimizer[1].mu), expected.optimizer[1].mu
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), *moments)
+
+
+def test_fsdp_divides_weights_average_and_optimizer():
+    _, state, _ = prepare(tiny_experiment("image"), MeshConfig(fsdp=8))
+    total = sum(leaf.size for leaf in jax.tree.leaves(state))
+    here = sum(leaf.addressable_shards[0].data.size for leaf in jax.tree.leaves(state))
+    assert here < total / 4
+
+
+def test_only_the_temporal_half_moves_and_only_it_has_optimizer_state():
+    run, state, batch = prepare(tiny_experiment("base"))
+    before = jax.device_get(state)
+    new, _ = run(state, batch)
+    jax.tree.map(np.testing.assert_array_equal, before.frozen, jax.device_get(new.frozen))
+    moved = jax.tree.map(lambda a, b: bool((a != b).any()), before.trainable, new.trainable)
+    assert np.mean(jax.tree.leaves(moved)) > 0.9
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(new.trainable)]
+    assert paths
+    assert all("temporal" in path for path in paths)
+    trained = sum(leaf.size for leaf in jax.tree.leaves(new.trainable))
+    held = sum(leaf.size for leaf in jax.tree.leaves(new.optimizer))
+    assert held <= 2 * trained + 4
+
+
+def test_a_batch_that_is_not_finite_changes_nothing_but_the_counters():
+    experiment = tiny_experiment("image")
+    broken = dataclasses.replace(
+        experiment, optimizer=dataclasses.replace(experiment.optimizer, clip_norm=0.0)
+    )
+    run, state, batch = prepare(broken)
+    poisoned = state.trainable["unet"]["conv_in"]
+    poisoned["bias"] = poisoned["bias"].at[0].set(jnp.nan)
+    before = jax.device_get(state)
+    new, metrics = jax.device_get(run(state, batch))
+    assert not np.isfinite(metrics["loss"])
+    for field in ("trainable", "ema", "optimizer"):
+        jax.tree.map(np.testing.assert_array_equal, getattr(before, field), getattr(new, field))
+    assert (new.step, new.skipped, new.skipped_in_a_row) == (1, 1, 1)
+
+
+def test_micro_batches_are_shares_of_the_batch():
+    experiment = tiny_experiment("image", accumulate=2, text_dropout=0.0)
+    run, state, batch = prepare(experiment)
+    before = jax.device_get(state)
+    new, metrics = jax.device_get(run(state, batch))
+    objective = make_objective(experiment)
+    key = jax.random.fold_in(jax.random.key(experiment.seed), 0)
+    losses = [
+        objective.loss(
+            merge_params(before.frozen, before.trainable),
+            {name: leaf[part::2] for name, leaf in jax.device_get(batch).items()},
+            jax.random.fold_in(key, part),
+        )[0]
+        for part in range(2)
+    ]
+    np.testing.assert_allclose(metrics["loss"], np.mean(losses), rtol=1e-5)
+    assert new.step == 1
+
+
+def test_text_dropout_of_one_trains_the_null_text_alone():
+    objective = make_objective(tiny_experiment("image", text_dropout=1.0))
+    batch = {key: jnp.asarray(value) for key, value in tiny_batch(0, 1).items() if key != "record"}
+    tokens = objective.drop_text(batch, jax.random.key(0))
+    assert tokens.ids.shape == (8, 8)
+    np.testing.assert_array_equal(tokens.ids, [[1, 0, 0, 0, 0, 0, 0, 0]] * 8)
+    np.testing.assert_array_equal(tokens.mask, [[True] + [False] * 7] * 8)
+
+
+def test_bytes_become_minus_one_to_one():
+    np.testing.assert_array_equal(scale_video(jnp.asarray([0, 255], jnp.uint8)), [-1.0, 1.0])
+
+
+def test_fresh_weights_are_drawn_in_place():
+    experiment = tiny_experiment("image")
+    mesh = make_mesh(MeshConfig(fsdp=8))
+    params = start_params(make_objective(experiment), mesh, None)
+    assert set(params) == {"unet", "text"}
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(jnp.float32)}
