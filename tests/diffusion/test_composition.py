@@ -8,6 +8,7 @@ from lumiere_jax.diffusion import (
     Estimate,
     SamplerConfig,
     compose,
+    denoiser_from_network,
     guide,
     hold,
     plan_tiles,
@@ -80,3 +81,28 @@ def test_everything_at_once_samples_a_clip():
     )(X)
     np.testing.assert_array_equal(video[:, 0], 0.1 * X[:, 0])
     assert float(jnp.abs(video).max()) <= 1
+
+
+def test_memory_of_a_longer_clip_grows_by_four_clips():
+    """The noise, the low-resolution clip, and the sums of the clean and noise estimates."""
+
+    def wide(params, x, time, text, low_resolution):
+        hidden = jnp.sin((x + low_resolution)[..., None, :] * jnp.arange(1.0, 33)[:, None])
+        return jnp.cumsum(hidden, 1).mean(-2)
+
+    sampler = SamplerConfig(sampler="ddim", steps=3, threshold="dynamic")
+
+    def total(frames):
+        predict = denoiser_from_network(wide, None, CONFIG)
+        plan = plan_windows(frames, 8, 2)
+        denoise = compose(predict, CONFIG, sampler, window_plan=plan)
+        clip = jax.ShapeDtypeStruct((1, frames, 16, 16, 3), jnp.float32)
+
+        def run(noise, low):
+            return sample(denoise, noise, Conditions(low_resolution=low), CONFIG, sampler)
+
+        memory = jax.jit(run, donate_argnums=0).lower(clip, clip).compile().memory_analysis()
+        held = memory.temp_size_in_bytes + memory.argument_size_in_bytes
+        return held + memory.output_size_in_bytes - memory.alias_size_in_bytes
+
+    assert total(80) - total(20) <= 4.1 * 60 * 16 * 16 * 3 * 4
