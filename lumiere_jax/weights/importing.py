@@ -91,7 +91,7 @@ def _settings(config: UNetConfig, size: int | None) -> dict[str, Any]:
     if size is not None:
         settings["size"] = size
     if stage_two:
-        settings["augmentation"] = 0.25
+        settings |= {"augmentation": 0.25, "upsampling": "align_corners"}
     return settings
 
 

@@ -1,0 +1,26 @@
+"""Text-to-video: nothing is observed, and denoising starts from noise (Lumiere, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lumiere_jax.cascade import Request
+
+
+def text_to_video(
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    negative: str = "",
+    frames: int | None = None,
+    shots: Sequence[Sequence[str]] | None = None,
+) -> Request:
+    """The request for clips of these prompts.
+
+    Args:
+      prompts, seeds: one a clip.
+      negative: what not to show.
+      frames: more than the base was trained on are made window by window.
+      shots: for each clip, prompts that follow one another.
+    """
+    return Request(prompts=prompts, seeds=seeds, negative=negative, frames=frames, shots=shots)

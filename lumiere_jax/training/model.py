@@ -1,0 +1,83 @@
+"""From what training leaves behind to a model that samples."""
+
+from __future__ import annotations
+
+from etils import epath
+
+from lumiere_jax.cascade import TextSettings
+from lumiere_jax.stage import StageSettings
+from lumiere_jax.training.config import Experiment
+from lumiere_jax.training.export import load_run
+from lumiere_jax.weights import Model, Part, to_json
+
+# A cascade begins with the first of these that was trained; the others are on the way to it.
+BASES = ("conditional", "base", "image")
+REFINERS = ("ssr", "ssr_image")
+
+
+def is_run(folder: epath.PathLike) -> bool:
+    """Whether the folder is a stage's work directory, or holds some."""
+    return bool(_stage_folders(epath.Path(folder)))
+
+
+def run_model(folder: epath.PathLike) -> Model:
+    """The model of a training run: its base, its super-resolution and its text encoder.
+
+    Args:
+      folder: a run such as `runs/demo`, or one stage of it such as `runs/demo/base`.
+
+    Raises:
+      FileNotFoundError: nothing was trained there.
+    """
+    folders = _stage_folders(epath.Path(folder))
+    if not folders:
+        raise FileNotFoundError(
+            f"{folder} holds neither a model (model.json) nor a training run "
+            "(config.json): train one with python -m lumiere_jax.train, or name another --model"
+        )
+    runs = {name: load_run(path) for name, path in folders.items()}
+    first = next(iter(runs.values()))
+    parts = {}
+    if first.experiment.text is not None:
+        data = first.experiment.data
+        text = TextSettings(tokenizer=data.tokenizer, length=data.text_length)
+        parts["text"] = Part(
+            config=first.experiment.text, params=first.params["text"], settings=to_json(text)
+        )
+    for name, run in runs.items():
+        parts[name] = Part(
+            config=run.experiment.model,
+            params=run.params["unet"],
+            settings=to_json(_settings(run.experiment)),
+        )
+    settings = {
+        "name": first.experiment.name,
+        "frame_rate": first.experiment.frame_rate,
+        "stages": list(runs),
+        "trained": {name: {"steps": run.step} for name, run in runs.items()},
+    }
+    return Model(parts=parts, settings=settings)
+
+
+def _stage_folders(folder: epath.Path) -> dict[str, epath.Path]:
+    """Folders of the stages that make a cascade, by their names in the model."""
+    if (folder / "config.json").exists():
+        return {"base": folder}
+    found = {}
+    for name, candidates in (("base", BASES), ("ssr", REFINERS)):
+        trained = [
+            folder / stage for stage in candidates if (folder / stage / "checkpoints").exists()
+        ]
+        if trained:
+            found[name] = trained[0]
+    return found if "base" in found else {}
+
+
+def _settings(experiment: Experiment) -> StageSettings:
+    data = experiment.data
+    return StageSettings(
+        diffusion=experiment.diffusion,
+        sampler=experiment.sampler,
+        frames=1 if data.image_frames else data.frames,
+        size=data.size,
+    )
