@@ -216,7 +216,7 @@ def load_encoder(folder: epath.PathLike) -> tuple[Part, str, bool]:
         unets = [found.config for found in parts.values() if not isinstance(found.config, T5Config)]
         whole = not all(config.text_mask for config in unets) if unets else True
     tokenizer = part.settings.get("tokenizer", "bytes")
-    return part, tokenizer if tokenizer == "bytes" else str(folder / tokenizer), whole
+    return part, tokenizer, whole
 
 
 def embed_text(

@@ -24,8 +24,7 @@ from absl import app, flags, logging
 from etils import epath
 
 if TYPE_CHECKING:
-    from lumiere_jax.training.export import Run
-    from lumiere_jax.weights import Model, Part
+    from lumiere_jax.weights import Model
 
 SOURCES = ("model", "diffusers", "deepfloyd", "huggingface", "t5x", "run")
 TARGETS = ("model", "diffusers", "t5x")
@@ -40,11 +39,11 @@ class Conversion:
       output: folder to write; must be empty or not exist.
       source: what `path` is: a model folder, a U-Net, a T5 encoder, or a training run.
       target: what to write.
-      name: the U-Net meant, where there are several.
+      name: the U-Net meant, where there are several, or its name in the new model.
       variant: fp16, where a folder holds both precisions.
       dtype: storage dtype, float32 or bfloat16; as it was stored when None.
       inflate: add a fresh temporal half.
-      size, frames, fps: of an inflated model's clips.
+      size, frames, frame_rate: of an inflated model's clips.
       seed: of the fresh temporal weights.
     """
 
@@ -58,7 +57,7 @@ class Conversion:
     inflate: bool = False
     size: int | None = None
     frames: int = 16
-    fps: float = 16.0
+    frame_rate: float = 16.0
     seed: int = 0
 
 
@@ -87,58 +86,12 @@ def _read(request: Conversion) -> Model:
     if request.source == "model":
         return read_model(request.path, dtype=request.dtype)
     if request.source == "run":
-        return _read_run(epath.Path(request.path), request.name)
+        from lumiere_jax.training.model import run_model
+
+        return run_model(request.path)
     if request.source in ("diffusers", "deepfloyd"):
         return importing.import_diffusers(request.path, name=request.name, **options)
     return importing.import_t5(request.path, **options)
-
-
-def _read_run(path: epath.Path, name: str | None) -> Model:
-    """The stages of a training run, with averaged weights; `image` is left out beside `base`."""
-    from lumiere_jax.training.export import load_run
-    from lumiere_jax.weights import Model
-    from lumiere_jax.weights.parts import stage_parts
-
-    if not path.is_dir():
-        raise FileNotFoundError(f"--path={path}: no such folder; give a --workdir of training")
-    folders = [f for f in [path, *sorted(path.iterdir())] if (f / "config.json").exists()]
-    stages = {folder.name: folder for folder in folders}
-    if not stages:
-        raise FileNotFoundError(f"--path={path} holds no training run (no config.json)")
-    if name is not None and name not in stages:
-        raise ValueError(f"--name={name}: {path} has {', '.join(stages)}")
-    if "base" in stages and name is None:
-        stages.pop("image", None)
-    parts: dict[str, Part] = {}
-    for stage, folder in stages.items():
-        if name in (None, stage):
-            unet, text = _stage(load_run(folder))
-            parts |= stage_parts(stage, unet, text, parts)
-    return Model(parts=parts)
-
-
-def _stage(run: Run) -> tuple[Part, Part | None]:
-    """A stage's U-Net and text encoder, with the settings that sampling needs."""
-    from lumiere_jax.diffusion import SamplerConfig
-    from lumiere_jax.weights import Part, to_json
-
-    experiment, data = run.experiment, run.experiment.data
-    sampler = SamplerConfig(
-        steps=experiment.train.sample_steps, guidance_scale=experiment.train.guidance_scale
-    )
-    settings = {
-        "diffusion": to_json(experiment.diffusion),
-        "sampler": to_json(sampler),
-        "frames": 1 if data.image_frames else data.frames,
-        "size": data.size,
-        "step": run.step,
-    }
-    unet = Part(config=experiment.model, params=run.params["unet"], settings=settings)
-    if experiment.text is None:
-        return unet, None
-    tokenizer = "bytes" if data.tokenizer == "bytes" else "spiece.model"
-    settings = {"tokenizer": tokenizer, "length": data.text_length}
-    return unet, Part(config=experiment.text, params=run.params["text"], settings=settings)
 
 
 def _inflate(model: Model, request: Conversion) -> Model:
@@ -146,18 +99,18 @@ def _inflate(model: Model, request: Conversion) -> Model:
     from lumiere_jax.weights.parts import replace_part, unet_part
 
     name, part = unet_part(model, request.name)
-    clip = {"size": request.size, "frames": request.frames, "fps": request.fps}
-    video = inflate_part(part, **clip, seed=request.seed)
+    video = inflate_part(part, size=request.size, frames=request.frames, seed=request.seed)
     print(parameter_table(video.params))
     error = check_inflation(video)
     factor = video.config.temporal_factor
     print(f"1 frame in {factor} is the image model's, to {error:.1e} of the largest output")
-    return replace_part(model, name, video)
+    model = replace_part(model, name, video)
+    return dataclasses.replace(model, settings={**model.settings, "frame_rate": request.frame_rate})
 
 
 def _write(model: Model, request: Conversion) -> None:
     from lumiere_jax.weights import parts, write_model, write_t5x, write_unet
-    from lumiere_jax.weights.importing import copy_tokenizer
+    from lumiere_jax.weights.importing import TOKENIZER
 
     if request.target == "t5x":
         text = parts.text_part(model)
@@ -168,10 +121,9 @@ def _write(model: Model, request: Conversion) -> None:
         write_unet(request.output, part.config, part.params, size=size, dtype=request.dtype)
     else:
         write_model(request.output, model, dtype=request.dtype)
-        tokenizers = [part.settings.get("tokenizer") for part in model.parts.values()]
-        found = copy_tokenizer(request.path, request.output)
-        if "spiece.model" in tokenizers and not found:
-            print(f"put the encoder's tokenizer there: {request.output}/spiece.model")
+        missing = [p for p in model.parts.values() if p.settings.get("tokenizer") == TOKENIZER]
+        if missing:
+            print(f"put the encoder's tokenizer there: {request.output}/{TOKENIZER}")
 
 
 def define_flags() -> None:
@@ -186,7 +138,7 @@ def define_flags() -> None:
     flags.DEFINE_bool("inflate", False, "Add a fresh temporal half.")
     flags.DEFINE_integer("size", None, "Pixels a side of an inflated model's clips.")
     flags.DEFINE_integer("frames", 16, "Frames of an inflated model's clips.")
-    flags.DEFINE_float("fps", 16.0, "Frames a second of an inflated model's clips.")
+    flags.DEFINE_float("frame_rate", 16.0, "Frames a second of an inflated model's clips.")
     flags.DEFINE_integer("seed", 0, "Of the fresh temporal weights.")
 
 

@@ -12,9 +12,11 @@ import pytest
 from lumiere_jax.convert import Conversion, convert
 from lumiere_jax.models import T5Config, TemporalConfig, network
 from lumiere_jax.models.stunet import inflate
+from lumiere_jax.stage import StageSettings
 from lumiere_jax.weights import (
     Model,
     Part,
+    from_json,
     read_model,
     read_t5,
     read_unet,
@@ -54,7 +56,7 @@ def test_an_image_folder_becomes_a_video_model_and_comes_back(folder, tmp_path, 
     part = read_model(output).parts["base"]
     assert part.config == inflate(config, TemporalConfig(head_dim=16))
     assert (part.settings["size"], part.settings["frames"]) == (16, 4)
-    assert part.settings["sampler"]["variance"] == "small"
+    assert from_json(StageSettings, part.settings).sampler.variance == "small"
     _run(target="diffusers", path=output, output=str(tmp_path / "back"))
     again, found = read_unet(tmp_path / "back")
     assert again == config
@@ -71,7 +73,9 @@ def test_a_pipeline_brings_its_text_encoder(golden, folder, tmp_path, capsys):
     shutil.rmtree(narrow)
     _run("diffusers", path=pipeline, output=str(tmp_path / "model"))
     model = read_model(tmp_path / "model")
-    assert model.parts["base"].settings["diffusion"]["schedule"] == "discrete_cosine"
+    settings = from_json(StageSettings, model.parts["base"].settings)
+    assert settings.diffusion.schedule == "discrete_cosine"
+    assert (settings.size, settings.frames) == (16, 1)
 
 
 def test_t5_goes_from_t5x_to_a_model_folder_and_back(golden, tmp_path, capsys):
@@ -138,3 +142,13 @@ def test_errors_are_one_line_from_the_command_line(folder, tmp_path):
     assert done.stderr.splitlines()[-1].startswith("error: --output=")
     assert "Traceback" not in done.stderr
     assert (tmp_path / "full" / "file").read_text() == "mine"
+
+
+def test_a_training_run_becomes_a_model_folder(tmp_path, monkeypatch):
+    from lumiere_jax.training import model as training_model
+
+    config = T5Config(vocabulary_size=384, width=8, feed_forward=16, heads=2, layers=1, head_dim=4)
+    part = Part(config=config, params=network(config).init(jax.random.key(0)))
+    monkeypatch.setattr(training_model, "run_model", lambda path: Model(parts={"text": part}))
+    _run("run", path=tmp_path / "run", output=str(tmp_path / "model"))
+    _same(read_model(tmp_path / "model").parts["text"].params, part.params)

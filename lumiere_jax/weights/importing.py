@@ -9,13 +9,13 @@ from etils import epath
 from lumiere_jax.diffusion import DiffusionConfig, SamplerConfig
 from lumiere_jax.models import UNetConfig
 from lumiere_jax.weights.dataclass_json import to_json
-from lumiere_jax.weights.model_folder import Model, Part
-from lumiere_jax.weights.parts import check_text_widths
+from lumiere_jax.weights.model_folder import Model, Part, check_text_widths
 from lumiere_jax.weights.t5 import read_t5
 from lumiere_jax.weights.unet import read_unet, sample_size
 
 TOKENS = 77
 """Tokens that IF was trained with; its output depends on their number, padding included."""
+TOKENIZER = "spiece.model"
 
 
 def import_diffusers(
@@ -35,15 +35,12 @@ def import_diffusers(
     """
     options = {"variant": variant, "dtype": dtype}
     config, params = read_unet(path, **options)
+    name = name or ("ssr" if config.low_resolution else "base")
     settings = _settings(config, sample_size(path))
-    parts = {}
+    parts = {name: Part(config=config, params=params, settings=settings)}
     if (epath.Path(path) / "text_encoder").exists():
         parts |= import_t5(path, **options).parts
-        settings["text"] = "text"
-    parts[name or ("ssr" if config.low_resolution else "base")] = Part(
-        config=config, params=params, settings=settings
-    )
-    model = Model(parts=parts)
+    model = Model(parts=parts, settings={"name": epath.Path(path).name, "stages": [name]})
     check_text_widths(model)
     return model
 
@@ -51,23 +48,19 @@ def import_diffusers(
 def import_t5(path: epath.PathLike, *, variant: str | None = None, dtype: Any = None) -> Model:
     """A T5 encoder, of Hugging Face or t5x, as the part `text`.
 
-    Its tokenizer is `bytes` for ByT5; else the file `spiece.model`, which belongs into the model
-    folder (see `copy_tokenizer`).
+    Its tokenizer is `bytes` for ByT5; else `spiece.model` beside it, or the name of that file
+    where there is none yet: it belongs into the model folder.
     """
     config, params = read_t5(path, variant=variant, dtype=dtype)
-    tokenizer = "bytes" if config.vocabulary_size == 384 else "spiece.model"
+    tokenizer = "bytes" if config.vocabulary_size == 384 else _find_tokenizer(epath.Path(path))
     settings = {"tokenizer": tokenizer, "length": TOKENS}
     return Model(parts={"text": Part(config=config, params=params, settings=settings)})
 
 
-def copy_tokenizer(path: epath.PathLike, folder: epath.PathLike) -> bool:
-    """Copies `spiece.model` from beside or inside an imported folder; False where there is none."""
-    path, folder = epath.Path(path), epath.Path(folder)
-    for place in (path / "tokenizer", path, path.parent / "tokenizer"):
-        if (place / "spiece.model").exists():
-            (place / "spiece.model").copy(folder / "spiece.model")
-            return True
-    return False
+def _find_tokenizer(path: epath.Path) -> str:
+    places = (path / "tokenizer", path, path.parent / "tokenizer", path.parent)
+    found = [place / TOKENIZER for place in places if (place / TOKENIZER).exists()]
+    return str(found[0]) if found else TOKENIZER
 
 
 def _settings(config: UNetConfig, size: int | None) -> dict[str, Any]:
@@ -88,8 +81,7 @@ def _settings(config: UNetConfig, size: int | None) -> dict[str, Any]:
         ceiling=1.0 if stage_two else 1.5,
     )
     settings = {"diffusion": to_json(diffusion), "sampler": to_json(sampler), "frames": 1}
-    if size is not None:
-        settings["size"] = size
+    settings["size"] = size or (256 if stage_two else 64)
     if stage_two:
         settings |= {"augmentation": 0.25, "upsampling": "align_corners"}
     return settings

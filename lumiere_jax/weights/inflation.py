@@ -29,7 +29,6 @@ def inflate_part(
     *,
     size: int | None = None,
     frames: int = 16,
-    fps: float = 16.0,
     temporal: TemporalConfig | None = None,
     seed: int = 0,
 ) -> Part:
@@ -39,7 +38,6 @@ def inflate_part(
       part: an image model.
       size: pixels a side of its clips; the image model's when None.
       frames: of its clips.
-      fps: frames a second.
       temporal: how it is inflated; heads as wide as the spatial ones when None.
       seed: of the temporal weights that do not start at zero or one.
 
@@ -62,7 +60,7 @@ def inflate_part(
             raise ValueError(f"--{flag}={value} is not divisible by {factor}; --{flag}={near} is")
     params = inflate_params(network(config), part.params, jax.random.key(seed))
     settings = without_learned_variance(dict(part.settings))
-    settings |= {"size": size, "frames": frames, "fps": fps}
+    settings |= {"size": size, "frames": frames}
     return Part(config=config, params=params, settings=settings)
 
 

@@ -1,9 +1,10 @@
 """Our own model folder: `model.json` and one safetensors file a network.
 
     model.json             format, version, settings, and for each network its type, configuration,
-                           file and settings (diffusion, sampling, frames, size, frame rate, …)
+                           file and settings (diffusion, sampler, frames, size, tokenizer, …)
     base.safetensors       parameters; names are the paths of the tree joined by "/"
     text.safetensors       …
+    spiece.model           the text encoder's tokenizer, unless it reads bytes
 
 The configuration alone rebuilds the network, so nothing is stored that could run as code.
 """
@@ -43,8 +44,8 @@ class Part:
       config: a `UNetConfig` or `T5Config`.
       params: its parameters; None where only the description was read.
       settings: anything that JSON and dataclasses hold, such as `{"diffusion": DiffusionConfig(…),
-        "frames": 16, "size": 64, "fps": 16}`. Read back as plain values; `from_json` makes a
-        dataclass of them.
+        "frames": 16, "size": 64}`. Read back as plain values; `from_json` makes a dataclass of
+        them. A `tokenizer` that is a file is copied into the folder, and found there again.
     """
 
     config: Any
@@ -70,9 +71,11 @@ def write_model(folder: epath.PathLike, model: Model, *, dtype: Any = None) -> N
 
     Raises:
       FileExistsError: something is in the folder already.
-      ValueError: parameters that are not those of the configuration.
+      ValueError: parameters that are not those of the configuration, or a text encoder of another
+        width than the U-Nets read.
     """
     folder = epath.Path(folder)
+    check_text_widths(model)
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty; choose another --output or remove it")
     description = {"format": "lumiere_jax", "version": VERSION, "networks": {}}
@@ -82,6 +85,9 @@ def write_model(folder: epath.PathLike, model: Model, *, dtype: Any = None) -> N
     folder.mkdir(parents=True, exist_ok=True)
     for name, part in model.parts.items():
         _write_params(folder / f"{name}.safetensors", part.params, dtype)
+        tokenizer = epath.Path(part.settings.get("tokenizer", "bytes"))
+        if tokenizer.is_file() and not (folder / tokenizer.name).exists():
+            tokenizer.copy(folder / tokenizer.name)
     (folder / "model.json").write_text(json.dumps(description, indent=2) + "\n")
 
 
@@ -96,13 +102,32 @@ def _describe(name: str, part: Part) -> dict[str, Any]:
         raise ValueError(f"{name}: no parameters to write")
     shapes = {path: leaf.shape for path, leaf in flatten(part.params).items()}
     _check_shapes(shapes, part.config, f"network {name}")
+    settings = to_json(dict(part.settings))
+    if "tokenizer" in settings:
+        settings["tokenizer"] = epath.Path(settings["tokenizer"]).name
     return {
         "type": kind,
         "config": to_json(part.config),
         "file": f"{name}.safetensors",
         "parameters": sum(int(np.prod(shape)) for shape in shapes.values()),
-        "settings": to_json(dict(part.settings)),
+        "settings": settings,
     }
+
+
+def check_text_widths(model: Model) -> None:
+    """Every U-Net can read the states of the model's text encoder.
+
+    Raises:
+      ValueError: the widths differ.
+    """
+    widths = {p.config.width for p in model.parts.values() if isinstance(p.config, T5Config)}
+    for name, part in model.parts.items():
+        text_dim = getattr(part.config, "text_dim", None)
+        if text_dim is not None and widths and text_dim not in widths:
+            raise ValueError(
+                f"{name} reads text states of width {text_dim}, but the encoder's are "
+                f"{min(widths)} wide; use the encoder it was trained with"
+            )
 
 
 def _check_shapes(found: dict[str, tuple[int, ...]], config: Any, where: str) -> Params:
@@ -147,8 +172,13 @@ def describe_model(folder: epath.PathLike) -> Model:
         if entry["type"] not in _CONFIG_TYPES:
             raise ValueError(f"{path}: {name} has the unknown type {entry['type']}")
         config = from_json(_CONFIG_TYPES[entry["type"]], entry["config"], f"{path}: {name}")
-        parts[name] = Part(config=config, settings=entry["settings"])
-    return Model(parts=parts, settings=description["settings"])
+        settings = dict(entry["settings"])
+        if (beside := path.parent / settings.get("tokenizer", "bytes")).is_file():
+            settings["tokenizer"] = str(beside)
+        parts[name] = Part(config=config, settings=settings)
+    model = Model(parts=parts, settings=description["settings"])
+    check_text_widths(model)
+    return model
 
 
 def read_model(

@@ -110,3 +110,15 @@ def test_the_file_can_be_read_by_the_format_s_own_package(tmp_path, params):
     found = load_file(tmp_path / "m" / "text.safetensors")
     for name, leaf in flatten(params).items():
         np.testing.assert_array_equal(found[name], leaf)
+
+
+def test_a_tokenizer_file_travels_with_the_model(tmp_path, params):
+    (tmp_path / "spiece.model").write_bytes(b"pieces")
+    settings = {"tokenizer": str(tmp_path / "spiece.model"), "length": 77}
+    part = Part(config=TINY, params=params, settings=settings)
+    write_model(tmp_path / "m", Model(parts={"text": part}))
+    moved = (tmp_path / "m").rename(tmp_path / "moved")
+    found = describe_model(moved).parts["text"].settings["tokenizer"]
+    assert found == str(moved / "spiece.model")
+    assert (moved / "spiece.model").read_bytes() == b"pieces"
+    assert str(tmp_path) not in (moved / "model.json").read_text()
