@@ -69,6 +69,7 @@ class Checkpoints:
         self._writes = keep is not None
         self._orbax = ocp.training.Checkpointer(
             self.folder / "checkpoints",
+            context=_context(),
             preservation_policy=ocp.training.preservation_policies.LatestN(keep),
             # What a killed save left behind; not for a reader, whose neighbour may be saving.
             cleanup_tmp_directories=self._writes,
@@ -194,6 +195,16 @@ class Checkpoints:
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices("damaged checkpoint set aside")
         self._orbax.reload()
+
+
+def _context() -> ocp.Context:
+    """Orbax's options: replicas share the writing of large arrays only.
+
+    By default they also cut every bias in as many slices as there are devices, which took most of
+    the time of a save.
+    """
+    saving = ocp.options.ArrayOptions.Saving(min_slice_bytes_for_replica_parallel=2**20)
+    return ocp.Context(array_options=ocp.options.ArrayOptions(saving=saving))
 
 
 def _first_line(error: Exception) -> str:

@@ -7,7 +7,13 @@ import pytest
 
 from lumiere_jax.parallel import MeshConfig, make_mesh, storage_shardings
 from lumiere_jax.training.optimizer import OptimizerConfig, make_optimizer
-from lumiere_jax.training.state import create_state, fingerprint, merge_params, split_params
+from lumiere_jax.training.state import (
+    _checksum,
+    create_state,
+    fingerprint,
+    merge_params,
+    split_params,
+)
 
 PARAMS = {
     "unet": {
@@ -66,3 +72,9 @@ def test_the_fingerprint_does_not_depend_on_sharding():
     placed = jax.device_put(tree, storage_shardings(tree, make_mesh(MeshConfig(fsdp=8))))
     assert not placed["x"].is_fully_replicated
     assert fingerprint(placed) == fingerprint(tree)
+
+
+def test_host_and_devices_give_the_same_fingerprint():
+    for dtype in (jnp.float32, jnp.bfloat16, jnp.int32):
+        x = jnp.asarray(1000 * np.random.default_rng(2).normal(size=(33, 7)), dtype)
+        assert jax.jit(lambda x: _checksum(x, jnp))(x) == _checksum(np.asarray(x), np)
