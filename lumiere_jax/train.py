@@ -31,6 +31,8 @@ def main(_: list[str]) -> None:
     from lumiere_jax.training.journal import TrainingDiverged
     from lumiere_jax.training.loop import train
 
+    if not any(argument.startswith(("--verbosity", "-v", "--v")) for argument in sys.argv):
+        logging.set_verbosity(logging.WARNING)  # Orbax tells a story at every save
     try:
         for name in ("config", "workdir"):
             if flags.FLAGS[name].value is None:
@@ -51,7 +53,9 @@ def parse_flags(argv: list[str]) -> list[str]:
     from lumiere_jax.training.command_line import explain_flags
 
     try:
-        return flags.FLAGS(argv)
+        rest = flags.FLAGS(argv)
+        _ = CONFIG.value  # the file is read here
+        return rest
     except (AttributeError, KeyError, TypeError, ValueError, OSError, flags.Error) as error:
         sys.exit(f"error: {explain_flags(argv, error)}")
 

@@ -9,6 +9,7 @@ import typing
 from collections.abc import Sequence
 from typing import Any
 
+from absl import flags
 from etils import epath
 from ml_collections import ConfigDict, config_dict
 
@@ -67,6 +68,8 @@ def load_config(value: str) -> ConfigDict:
 
 def explain_flags(argv: Sequence[str], error: Exception) -> str:
     """One line on what is wrong with the `--config…` flags, with the nearest that exists."""
+    if isinstance(error, flags.UnrecognizedFlagError):
+        return str(error).splitlines()[0]
     files = [match[1] for argument in argv if (match := re.match(r"--?config=(.*)", argument))]
     if not files:
         return "--config is missing; try --config=configs/demo.py:base"

@@ -75,7 +75,7 @@ def train(experiment: Experiment, run: epath.PathLike) -> str | None:
                 if not signal and due(step, train.evaluate_every, first, ended):
                     journal.flush()
                     evaluation.run(step, state, telemetry)
-                    telemetry.restart_clock()
+                    journal.restart_clock()
                 if due(step, train.save_every, first, ended) or signal:
                     checkpoints.save(
                         step, state, data=batches.get_state(), experiment=experiment, frozen=frozen
@@ -90,7 +90,7 @@ def train(experiment: Experiment, run: epath.PathLike) -> str | None:
                 if step_function is None:
                     step_function = compile_step(objective, state, batch, mesh)
                     telemetry.flops = step_function.flops
-                    telemetry.restart_clock()
+                    journal.restart_clock()
                 with jax.transfer_guard("disallow"):
                     state, metrics = step_function.run(state, batch)
                 journal.add(step + 1, metrics, records)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import jax
@@ -39,7 +38,6 @@ class Telemetry:
         self._writes = jax.process_index() == 0
         self._clips = clips
         self.flops = 0  # of a step, once it is known
-        self._since = time.perf_counter()
         self._bar = tqdm(
             initial=start,
             total=steps,
@@ -68,14 +66,8 @@ class Telemetry:
         """One step has been sent to the device."""
         self._bar.update()
 
-    def restart_clock(self) -> None:
-        """What took time until now (compiling, evaluating) is not counted as training."""
-        self._since = time.perf_counter()
-
-    def log(self, step: int, metrics: dict[str, float], steps: int) -> None:
-        """Metrics up to `step`, and the speed of the last `steps` of them."""
-        seconds = (time.perf_counter() - self._since) / max(1, steps)
-        self.restart_clock()
+    def log(self, step: int, metrics: dict[str, float], seconds: float) -> None:
+        """Metrics up to `step`, and the speed that follows from the seconds of a step."""
         speed = {
             "seconds_per_step": seconds,
             "clips_per_second": self._clips / seconds,
