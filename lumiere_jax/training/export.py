@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from etils import epath
 from jax.sharding import Mesh
 
@@ -13,6 +14,7 @@ from lumiere_jax.training.checkpoint import Checkpoints
 from lumiere_jax.training.config import Experiment, read_experiment
 from lumiere_jax.training.objective import make_objective
 from lumiere_jax.training.state import Params, merge_params, split_params
+from lumiere_jax.weights import describe_model, read_model
 
 
 class Run(NamedTuple):
@@ -59,3 +61,35 @@ def load_run(folder: epath.PathLike, *, mesh: Mesh | None = None) -> Run:
             raise FileNotFoundError(f"{folder} holds no checkpoint yet; train it first")
         frozen = checkpoints.load_frozen(restored.frozen, frozen)
     return Run(experiment, merge_params(restored.trees["ema"], frozen), restored.step)
+
+
+def load_weights(source: epath.PathLike, *, mesh: Mesh, text: bool = True) -> Params:
+    """The weights that a new stage starts from: of a training run, or of a model folder.
+
+    Args:
+      source: work directory of a stage, or a folder with a `model.json`, of which the first stage
+        of the cascade is taken: what `lumiere_jax.convert` makes of an image model.
+      mesh: where the weights go.
+      text: the text encoder too, where the model has one.
+
+    Returns:
+      `{"unet": …, "text": …}`, float32.
+
+    Raises:
+      FileNotFoundError: the folder holds neither.
+    """
+    source = epath.Path(source)
+    if not (source / "model.json").exists():
+        return load_run(source, mesh=mesh).params
+    description = describe_model(source)
+    first = description.settings.get("stages", [n for n in description.parts if n != "text"])[0]
+    wanted = [first, *(["text"] if text and "text" in description.parts else [])]
+
+    def shardings(shapes):
+        return storage_shardings(shapes, mesh)
+
+    model = read_model(
+        source, only=wanted, shardings=dict.fromkeys(wanted, shardings), dtype=jnp.float32
+    )
+    names = {first: "unet", "text": "text"}
+    return {names[name]: part.params for name, part in model.parts.items()}

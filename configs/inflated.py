@@ -1,0 +1,57 @@
+r"""The temporal half of any inflated image model, with everything else frozen.
+
+    python -m lumiere_jax.convert --from=diffusers --path=IF-I-M-v1.0 --output=models/if-video \
+        --inflate --size=64 --frames=80
+    python -m lumiere_jax.train --config=configs/inflated.py:models/if-video \
+        --workdir=runs/if-video --config.data.source=records:clips-with-text
+
+What follows the colon is the model folder: architecture, diffusion, frames, size and text settings
+are read from it. Captions are encoded in the step where the folder holds a text encoder, and read
+from the clips (`python -m data.embed_text`) where it does not.
+"""
+
+from ml_collections import ConfigDict
+
+from lumiere_jax.cascade import TextSettings
+from lumiere_jax.input_pipeline import DataConfig
+from lumiere_jax.stage import StageSettings
+from lumiere_jax.training.command_line import to_config_dict
+from lumiere_jax.training.config import Experiment, TrainConfig
+from lumiere_jax.training.optimizer import OptimizerConfig
+from lumiere_jax.weights import describe_model, from_json
+
+
+def get_config(folder: str = "models/if-video") -> ConfigDict:
+    """The `base` stage of the model in `folder`."""
+    model = describe_model(folder)
+    name = model.settings.get("stages", [name for name in model.parts if name != "text"])[0]
+    part = model.parts[name]
+    if part.config.temporal is None:
+        raise ValueError(
+            f"{folder}: {name!r} is an image model; make it a video model with "
+            "python -m lumiere_jax.convert --inflate"
+        )
+    stage = from_json(StageSettings, part.settings, f"{folder}: {name}")
+    text = model.parts.get("text")
+    text_settings = from_json(TextSettings, text.settings) if text else TextSettings()
+    return to_config_dict(
+        Experiment(
+            name=str(model.settings.get("name", "inflated")),
+            stage="base",
+            model=part.config,
+            text=text.config if text else None,
+            diffusion=stage.diffusion,
+            sampler=stage.sampler,
+            data=DataConfig(
+                source="records:clips-with-text" if text is None else "records:clips",
+                frames=stage.frames,
+                size=stage.size,
+                batch_size=8,
+                text="tokens" if text else "embeddings",
+                tokenizer=text_settings.tokenizer,
+                text_length=text_settings.length,
+            ),
+            optimizer=OptimizerConfig(learning_rate=1e-4, warmup_steps=1000),
+            train=TrainConfig(trainable="temporal", start_from=folder, steps=100_000),
+        )
+    )

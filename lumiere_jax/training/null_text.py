@@ -1,0 +1,42 @@
+"""The text of the unconditional model, which captions are dropped to and guidance starts from."""
+
+from __future__ import annotations
+
+import numpy as np
+from etils import epath
+
+from lumiere_jax.text import Text, Tokens, open_tokenizer
+from lumiere_jax.training.config import Experiment
+
+
+def null_text(experiment: Experiment) -> Tokens | Text | None:
+    """One row: tokens of the empty string, or its stored embedding; None for a model without text.
+
+    Raises:
+      FileNotFoundError: captions are stored as embeddings and are to be dropped, but the folder
+        holds no embedding of the empty string.
+    """
+    data = experiment.data
+    if experiment.model.text_dim is None:
+        return None
+    if experiment.text is not None:
+        tokens = open_tokenizer(data.tokenizer).encode([""], data.text_length)
+        return Tokens(np.asarray(tokens.ids), np.asarray(tokens.mask))
+    return _stored(experiment)
+
+
+def _stored(experiment: Experiment) -> Text | None:
+    data = experiment.data
+    path = epath.Path(data.source.partition(":")[2]) / "null_text.npy"
+    if not path.exists():
+        if experiment.train.text_dropout:
+            raise FileNotFoundError(
+                f"{path}: no such file; python -m data.embed_text writes it beside the clips, or "
+                "set --config.train.text_dropout=0"
+            )
+        return None
+    with path.open("rb") as file:
+        stored = np.load(file, allow_pickle=False)[: data.text_length]
+    embedding = np.zeros((1, data.text_length, stored.shape[-1]), np.float32)
+    embedding[0, : len(stored)] = stored
+    return Text(embedding, np.arange(data.text_length)[None] < len(stored))
