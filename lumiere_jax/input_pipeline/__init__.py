@@ -8,6 +8,7 @@ Imports no JAX, and grain (which does) only when batches are read.
 """
 
 from lumiere_jax.input_pipeline.data_config import DataConfig
+from lumiere_jax.input_pipeline.masks import Mask, MaskMixture, draw_mask
 from lumiere_jax.input_pipeline.moving_shapes import MovingShapes, heldout_prompts
 from lumiere_jax.input_pipeline.pipeline import Pipeline, make_pipeline
 from lumiere_jax.input_pipeline.records import Clip, decode_clip, encode_clip
@@ -18,11 +19,14 @@ __all__ = [
     "Clip",
     "DataConfig",
     "Example",
+    "Mask",
+    "MaskMixture",
     "MovingShapes",
     "Pipeline",
     "Source",
     "TfdsSource",
     "decode_clip",
+    "draw_mask",
     "encode_clip",
     "heldout_prompts",
     "make_pipeline",

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from lumiere_jax.input_pipeline.masks import MaskMixture
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Clips and their batches.
 
     Attributes:
-      source: "moving_shapes", "records:<folder>" of `python -m data.prepare`, or "tfds:<name>".
+      source: "moving_shapes", "records:<folder>" of `python -m data.prepare`, "tfds:<name>", or
+        "images:<folder>" of a few pictures of a style.
       split: "train" or "heldout" of the synthetic set, a split of a TFDS set; prepared folders
         have none.
       frames: of a clip.
@@ -26,6 +29,7 @@ class DataConfig:
       examples: scenes in the synthetic set.
       workers: processes that read ahead; 0 reads in threads of this process, which is faster on
         few cores. The batches do not depend on it.
+      masks: kinds of masks for the conditional stage, whose batches say what is observed.
       video_feature: of a TFDS set.
       caption_feature: of a TFDS set; text, or a class label.
     """
@@ -43,6 +47,7 @@ class DataConfig:
     seed: int = 0
     examples: int = 100_000
     workers: int = 0
+    masks: MaskMixture | None = None
     video_feature: str = "video"
     caption_feature: str = "caption"
 

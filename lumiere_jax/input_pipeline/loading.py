@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lumiere_jax.input_pipeline.data_config import DataConfig
+from lumiere_jax.input_pipeline.masks import mask_of
 from lumiere_jax.input_pipeline.sources import Example, Source
 from lumiere_jax.text import open_tokenizer
 
@@ -60,6 +61,7 @@ class Loading:
         return {
             "video": example.frames,
             **self._text(example),
+            **self._mask(record, position, example.frames.shape),
             "record": np.int64(record),
             "failures": failures,
         }
@@ -82,6 +84,13 @@ class Loading:
             f"data.source={self._config.source}: {ATTEMPTS} clips in a row, from record {record} "
             f"on, cannot be read ({failures[-1]['reason']}); is the folder damaged?"
         )
+
+    def _mask(self, record: int, position: int, shape: tuple[int, ...]) -> dict[str, Any]:
+        masks = self._config.masks
+        if masks is None:
+            return {}
+        drawn = mask_of(masks, self._config.seed, record, position, shape)
+        return {"mask": drawn.mask, "still": np.bool_(drawn.still)}
 
     def _text(self, example: Example) -> dict[str, np.ndarray]:
         length = self._config.text_length

@@ -20,7 +20,8 @@ class Pipeline:
     """An iterator over batches: dictionaries of numpy arrays, the rows of this process.
 
     video [b, t, h, w, 3] uint8; tokens [b, l] int32 and token_mask [b, l] bool, or text_embedding
-    [b, l, d] and text_mask [b, l]; record [b] int64, the clips' numbers in the source.
+    [b, l, d] and text_mask [b, l]; record [b] int64, the clips' numbers in the source; with
+    `config.masks` mask [b, t, h, w, 1] and still [b], both bool, see `masks.Mask`.
 
     Its state is the number of clips that all processes together have read. The order is a pure
     function of the seed and that position, so a run may continue with any number of processes

@@ -83,7 +83,11 @@ def open_source(config: DataConfig) -> Source:
         from lumiere_jax.input_pipeline.tfds_source import open_tfds
 
         return open_tfds(name, config)
+    if kind == "images" and name:
+        from lumiere_jax.input_pipeline.image_source import ImageSource
+
+        return ImageSource(name, config)
     raise ValueError(
-        f"data.source={config.source!r}: must be 'moving_shapes', 'records:<folder>' or "
-        "'tfds:<name>'"
+        f"data.source={config.source!r}: must be 'moving_shapes', 'records:<folder>', "
+        "'tfds:<name>' or 'images:<folder>'"
     )

@@ -36,4 +36,4 @@ def evaluation_data(experiment: Experiment) -> DataConfig:
     data = experiment.evaluation or experiment.data
     if experiment.evaluation is None and data.source == "moving_shapes":
         data = dataclasses.replace(data, split="heldout")
-    return dataclasses.replace(data, workers=0)
+    return dataclasses.replace(data, workers=0, masks=experiment.data.masks)

@@ -27,9 +27,11 @@ class TrainConfig:
     Attributes:
       steps: updates in all; a finished run continues when this is raised.
       trainable: regular expression of parameter paths that are trained: "." for all, "temporal"
-        for the temporal half of an inflated model.
-      start_from: run folder whose averaged weights a new run starts from; the `base` stage uses
-        the image stage beside it when None.
+        for the temporal half of an inflated model, "temporal|observation" for the conditional one.
+      low_rank: rank of a difference to the U-Net's matrices that is trained instead of them, under
+        the name "low_rank" (`training.style`); 0 for none.
+      start_from: run folder whose averaged weights a new run starts from; when None, a
+        stage uses the one that it follows (`training.start.FOLLOWS`).
       accumulate: micro-batches a step; each is a share of the batch.
       ema_decay: of the weights' moving average; rises to it as (1 + step) / (10 + step).
       text_dropout: share of the clips that are trained with the null text.
@@ -47,6 +49,7 @@ class TrainConfig:
 
     steps: int = 1000
     trainable: str = "."
+    low_rank: int = 0
     start_from: str | None = None
     accumulate: int = 1
     ema_decay: float = 0.9999
@@ -101,6 +104,7 @@ class Experiment:
     def __post_init__(self):
         self._check_geometry()
         self._check_text()
+        self._check_masks()
         accumulate = self.train.accumulate
         if accumulate < 1 or self.data.batch_size % accumulate:
             raise ValueError(
@@ -142,6 +146,19 @@ class Experiment:
             raise ValueError(
                 "--config.data.text='embeddings' stores no null text to drop captions to; "
                 "set --config.train.text_dropout=0"
+            )
+
+    def _check_masks(self) -> None:
+        """Masks for the model that reads them, and for no other."""
+        if self.model.observed and self.data.masks is None:
+            raise ValueError(
+                "--config.model.observed=True needs masks: train the conditional stage "
+                "(--config=…:conditional), or set data.masks to a MaskMixture"
+            )
+        if self.data.masks is not None and not self.model.observed:
+            raise ValueError(
+                "--config.data.masks says what a model observes, but this one reads nothing "
+                "observed: set --config.model.observed=True"
             )
 
 

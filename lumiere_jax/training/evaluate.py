@@ -68,15 +68,19 @@ class Evaluation:
         frames = 1 if data.image_frames else data.frames
         shape = (tokens.ids.shape[0], frames, data.size, data.size, experiment.model.in_channels)
         key = jax.random.key(experiment.seed + 2)
-        predict = denoiser_from_network(objective.unet.apply, params["unet"], experiment.diffusion)
+        unet = objective.unet_params(params)
+        predict = denoiser_from_network(objective.unet.apply, unet, experiment.diffusion)
         denoise = compose(
             predict,
             experiment.diffusion,
             experiment.sampler,
             null=self._text(params, jax.tree.map(jnp.asarray, objective.null)),
         )
-        conditions = Conditions(text=self._text(params, tokens))
         noise = jax.random.normal(key, shape)
+        conditions = Conditions(text=self._text(params, tokens))
+        if experiment.model.observed:
+            blank = jnp.zeros_like(noise)
+            conditions = conditions._replace(observed=blank, mask=blank[..., :1])
         clip = sample(denoise, noise, conditions, experiment.diffusion, experiment.sampler, key=key)
         return jnp.round((jnp.clip(clip, -1, 1) + 1) * 127.5).astype(jnp.uint8)
 

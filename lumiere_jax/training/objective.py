@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Key
 from lumiere_jax.diffusion import Conditions, diffusion_loss
 from lumiere_jax.models import Network, network
 from lumiere_jax.text import Text, Tokens, open_tokenizer
+from lumiere_jax.training.conditioning import observe
 from lumiere_jax.training.config import Experiment
 from lumiere_jax.training.state import Params
 
@@ -63,23 +64,28 @@ class Objective:
         """By their names in the parameter tree."""
         return {"unet": self.unet} | ({"text": self.text} if self.text is not None else {})
 
+    def unet_params(self, params: Params) -> Params:
+        """Those that the U-Net runs with."""
+        return params["unet"]
+
     def loss(self, params: Params, batch: dict[str, Array], key: Key[Array, ""]):
         """Mean loss of a batch (a scalar), and its metrics.
 
         Args:
           params: all parameters.
           batch: "video" uint8 [b, t, h, w, c]; "tokens" and "token_mask" [b, l], or
-            "text_embedding" [b, l, d] and "text_mask" [b, l].
+            "text_embedding" [b, l, d] and "text_mask" [b, l]; for a conditional model "mask"
+            [b, t, h, w, 1] and "still" [b].
           key: of the noise, the times, and the text dropout.
         """
         dropout_key, noise_key = jax.random.split(key)
-        clean = scale_video(batch["video"])
+        clean, observed, mask = observe(scale_video(batch["video"]), batch)
         text = self.encode(params, self.drop_text(batch, dropout_key))
         return diffusion_loss(
             self.unet.apply,
-            params["unet"],
+            self.unet_params(params),
             clean,
-            Conditions(text=text),
+            Conditions(text=text, observed=observed, mask=mask),
             noise_key,
             self.experiment.diffusion,
         )
@@ -124,7 +130,12 @@ def make_objective(experiment: Experiment, *, remat: bool | None = None) -> Obje
     """
     train = experiment.train
     options = {"dtype": train.dtype, "remat": train.remat if remat is None else remat}
-    return Objective(
+    kind = Objective
+    if train.low_rank:
+        from lumiere_jax.training.style import LowRankObjective
+
+        kind = LowRankObjective
+    return kind(
         experiment=experiment,
         unet=network(experiment.model, **options),
         text=network(experiment.text, **options) if experiment.text else None,

@@ -20,7 +20,11 @@ from lumiere_jax.training.objective import Objective
 from lumiere_jax.training.state import Params, State, create_state, split_params
 
 # What an image model lacks: the temporal half, and the convolution that reads an observed video.
-MAY_BE_FRESH = frozenset({"temporal", "observation", "augmentation"})
+# A style is a fresh difference.
+MAY_BE_FRESH = frozenset({"temporal", "observation", "augmentation", "low_rank"})
+
+# The stage beside it that a stage starts from; one that is trained whole starts from nothing.
+FOLLOWS = {"base": "image", "conditional": "base", "style": "image", "ssr": "ssr_image"}
 
 
 class Start(NamedTuple):
@@ -104,13 +108,14 @@ def source_folder(experiment: Experiment, run: epath.PathLike) -> epath.Path | N
     start = experiment.train.start_from
     if start is not None:
         return epath.Path(start)
-    if experiment.model.temporal is None or experiment.train.trainable == ".":
+    before = FOLLOWS.get(experiment.stage, "image" if experiment.model.temporal else None)
+    if before is None or experiment.train.trainable == ".":
         return None
-    source = epath.Path(run) / "image"
+    source = epath.Path(run) / before
     if not (source / "config.json").exists():
         raise FileNotFoundError(
-            f"stage {experiment.stage!r} starts from the image stage, and {source} holds none: "
-            "train it first (--config=…:image), or name a run with --config.train.start_from="
+            f"stage {experiment.stage!r} starts from stage {before!r}, and {source} holds none: "
+            f"train it first (--config=…:{before}), or name a run with --config.train.start_from="
         )
     return source
 

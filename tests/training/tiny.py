@@ -2,13 +2,16 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 
 from lumiere_jax.input_pipeline import DataConfig
 from lumiere_jax.models import T5Config, TemporalConfig, UNetConfig
 from lumiere_jax.text import ByteTokenizer
 from lumiere_jax.training.config import Experiment, TrainConfig
+from lumiere_jax.training.objective import make_objective
 from lumiere_jax.training.optimizer import OptimizerConfig
+from lumiere_jax.weights import Model, Part, write_model
 
 ROWS = 8
 
@@ -60,3 +63,16 @@ def tiny_batch(index: int, frames: int = 4, rows: int = ROWS) -> dict[str, np.nd
         "token_mask": tokens.mask,
         "record": index * rows + np.arange(rows),
     }
+
+
+def untrained(folder, experiment: Experiment):
+    """A model folder with weights that no step has changed, to start a stage from."""
+    # Zero-started layers would hide what lies before them.
+    params = jax.tree.map(
+        lambda leaf: leaf + 0.05 * np.cos(np.arange(leaf.size, dtype="f4")).reshape(leaf.shape),
+        jax.device_get(make_objective(experiment).init(jax.random.key(0))),
+    )
+    parts = {"base": Part(config=experiment.model, params=params["unet"])}
+    parts["text"] = Part(config=experiment.text, params=params["text"])
+    write_model(folder, Model(parts=parts, settings={"stages": ["base"]}))
+    return folder

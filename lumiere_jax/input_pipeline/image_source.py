@@ -1,0 +1,62 @@
+"""A folder of a few pictures that show a style, each with its caption.
+
+style/house.png     style/house.txt      "a house in watercolour"
+style/ships.jpg     style/caption.txt    for every picture without its own text
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from etils import epath
+
+from lumiere_jax.input_pipeline.data_config import DataConfig
+from lumiere_jax.input_pipeline.sources import Example
+from lumiere_jax.video import read_image
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+
+
+class ImageSource:
+    """Pictures as clips of one frame: the short side to `size`, then the centre square.
+
+    Raises:
+      FileNotFoundError: no folder, no picture in it, or a picture without a caption.
+      ValueError: clips of several frames were asked for.
+    """
+
+    def __init__(self, folder: epath.PathLike, config: DataConfig):
+        folder = epath.Path(folder)
+        if not folder.is_dir():
+            raise FileNotFoundError(f"data.source=images:{folder}: no such folder")
+        if not config.image_frames:
+            raise ValueError("data.source=images:… has no clips; set data.image_frames=True")
+        self._size = config.size
+        self._paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+        if not self._paths:
+            raise FileNotFoundError(
+                f"data.source=images:{folder} holds no picture ({', '.join(ENDINGS)})"
+            )
+        self._captions = [_caption(path) for path in self._paths]
+        digest = hashlib.sha256()
+        for path, caption in zip(self._paths, self._captions):
+            digest.update(path.read_bytes() + caption.encode())
+        self.identity = f"images {digest.hexdigest()[:16]}"
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def read(self, record: int, moment: float | None = None) -> Example:
+        """See `Source.read`."""
+        picture = read_image(self._paths[record], size=self._size)
+        return Example(picture[None], self._captions[record])
+
+
+def _caption(path: epath.Path) -> str:
+    for place in (path.parent / f"{path.stem}.txt", path.parent / "caption.txt"):
+        if place.is_file():
+            return " ".join(place.read_text().split())
+    raise FileNotFoundError(
+        f"{path} has no caption: write one into {path.stem}.txt beside it, or one for all into "
+        "caption.txt"
+    )
