@@ -40,7 +40,13 @@ setup(
         "tensorboardX>=2.6",
     ],
     extras_require={
-        "test": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.12", "mypy>=1.17", "sentencepiece>=0.2"],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "ruff>=0.12",
+            "mypy>=1.17",
+            "sentencepiece>=0.2",
+        ],
         "tfds": ["tensorflow-datasets>=4.9.9", "importlib_resources"],
         "cuda": ["jax[cuda13]>=0.10.2,<0.13"],
         "tpu": ["jax[tpu]>=0.10.2,<0.13"],

@@ -1,6 +1,6 @@
 r"""Parameters, FLOPs and bytes of a configuration, counted without allocating anything.
 
-    python -m benchmarks.sizes --config=configs/deepfloyd_if.py:xl_base
+python -m benchmarks.sizes --config=configs/deepfloyd_if.py:xl_base
 """
 
 from __future__ import annotations
