@@ -54,7 +54,8 @@ def parse_flags(argv: list[str]) -> list[str]:
 
     try:
         rest = flags.FLAGS(argv)
-        _ = CONFIG.value  # the file is read here
+        if CONFIG.value is not None:
+            CONFIG.value.to_dict()  # a file that could not be read answers only now
         return rest
     except (AttributeError, KeyError, TypeError, ValueError, OSError, flags.Error) as error:
         sys.exit(f"error: {explain_flags(argv, error)}")

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from lumiere_jax.parallel import MeshConfig, make_mesh
 from lumiere_jax.training import loop
 from lumiere_jax.training.export import load_run
 from lumiere_jax.training.loop import train
@@ -152,3 +153,14 @@ def test_evaluation_measures_the_same_thing_every_time(run, tmp_path):
     assert train(experiment, tmp_path) is None
     lines = read_lines(tmp_path / "image" / "metrics.jsonl")
     assert [line["step"] for line in lines if "evaluation_loss" in line] == [5]
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_fewer_devices(run, tmp_path):
+    """Eight devices saved, two go on (with `fsdp`), and the data continue where they were."""
+    shutil.copytree(run / "image", tmp_path / "image")
+    two = jax.devices()[:2]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "make_mesh", lambda config: make_mesh(MeshConfig(fsdp=2), two))
+        assert train(tiny_experiment("image", steps=6), tmp_path) is None
+    assert load_run(tmp_path / "image").step == 6
