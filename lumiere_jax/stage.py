@@ -13,20 +13,27 @@ from jaxtyping import Array, Float, Key
 
 from lumiere_jax.diffusion import (
     Conditions,
+    Denoise,
     DiffusionConfig,
     Hooks,
     SamplerConfig,
+    Tiles,
+    Windows,
     compose,
     denoiser_from_network,
+    plan_tiles,
     plan_windows,
     sample,
     window_weights,
 )
-from lumiere_jax.models import Network, Params
+from lumiere_jax.models import Network, Params, UNetConfig
 from lumiere_jax.models.ssr import Upsampling, upsample
 from lumiere_jax.text import Text
 
 Preview = Callable[[int, np.ndarray], None]
+
+WINDOW_AXIS = "context"
+"""Mesh axis that groups of windows are spread over."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,6 +51,9 @@ class StageSettings:
       group: windows denoised at a time.
       augmentation: noise level of the low-resolution clip, in [0, 1); level / 1000 of IF.
       upsampling: how the low-resolution clip is brought to `size`.
+      factor: `size` over that of the low-resolution clips it was trained on; any when None.
+      tile: pixels a side of the squares that frames are denoised in; whole frames when None.
+      tile_overlap: pixels that neighbouring tiles share.
     """
 
     diffusion: DiffusionConfig
@@ -56,6 +66,9 @@ class StageSettings:
     group: int = 1
     augmentation: float = 0.2
     upsampling: Upsampling = "half_pixel"
+    factor: int | None = None
+    tile: int | None = None
+    tile_overlap: int = 32
 
 
 class Stage:
@@ -71,9 +84,13 @@ class Stage:
         self.name, self.network, self.params, self.settings = name, network, params, settings
         self.progress: Callable[[int], None] = lambda step: None
         self.preview: Preview = lambda step, clip: None
-        self._compiled = jax.jit(
-            self._run, static_argnames=("sampler", "frames", "strength", "preview_every")
-        )
+        static = ("sampler", "frames", "strength", "told", "preview_every")
+        self._compiled = jax.jit(self._run, static_argnames=static)
+
+    def with_settings(self, **changes: Any) -> Stage:
+        """The same network under other settings, such as `window=8`."""
+        settings = dataclasses.replace(self.settings, **changes)
+        return Stage(self.name, self.network, self.params, settings)
 
     @property
     def refines(self) -> bool:
@@ -93,10 +110,14 @@ class Stage:
         source: Float[Array, "b t h w c"] | None = None,
         window_texts: Text | None = None,
         strength: float = 1.0,
+        told: bool = True,
+        params: Params | None = None,
         sampler: SamplerConfig | None = None,
         preview_every: int = 0,
     ) -> Float[Array, "b t h w c"]:
         """Clean clips in [−1, 1].
+
+        Where `jax.set_mesh` has set a mesh, groups of windows are spread over its axis `context`.
 
         Args:
           keys: a random key a clip; a clip does not depend on which others are made with it.
@@ -105,62 +126,100 @@ class Stage:
           low_resolution: the clip to refine, [−1, 1], at any size; where `refines`.
           observed, mask: what is known of the result, at this stage's size.
           source: a clip to start from, noised to `strength` (SDEdit).
-          window_texts: a text for each window [n, b, l, d]: several shots in one clip.
+          window_texts: a text for each window [n, b, l, d]: several shots in one clip, which fade
+            into one another.
           strength: in (0, 1]; see `diffusion.sample`.
+          told: a network that reads observed videos is shown this one. Held are its pixels anyway.
+          params: instead of the stage's own.
           sampler: instead of the settings' own.
           preview_every: steps between two calls of `preview`; 0 for none.
+
+        Raises:
+          ValueError: a low-resolution clip of another size than the stage refines, or windows and
+            tiles that do not fit the clip or the network.
         """
+        if self.network.config.text_dim is None:
+            text = null = window_texts = None
+        if low_resolution is not None:
+            self._check_low_resolution(low_resolution)
         arrays = (text, null, low_resolution, observed, mask, source, window_texts)
         return self._compiled(
-            self.params,
+            self.params if params is None else params,
             keys,
             arrays,
             sampler=sampler or self.settings.sampler,
             frames=frames,
             strength=strength,
+            told=told,
             preview_every=preview_every,
         )
 
-    def plan(self, frames: int):
+    def plan(self, frames: int) -> Windows:
         """The windows over a clip of that many frames; one when it fits into a single one.
 
         Raises:
-          ValueError: frames or a window that the network's temporal factor does not divide.
+          ValueError: frames or a window that the network's temporal factor does not divide, a
+            window longer than the clip, or an overlap as long as the window.
         """
         settings, factor = self.settings, self.network.config.temporal_factor
-        window = min(settings.window or settings.frames, frames)
+        window = settings.window or min(settings.frames, frames)
+        fitting = max(factor, min(window, frames) // factor * factor)
         if window % factor:
+            flag = f"--frames={frames}" if settings.window is None else f"--window={window}"
             raise ValueError(
-                f"--frames={frames}: stage {self.name!r} works on windows of {window} frames, "
-                f"which its temporal factor {factor} does not divide; "
-                f"{max(factor, window // factor * factor)} would do"
+                f"{flag}: stage {self.name!r} works on windows of {window} frames, "
+                f"which its temporal factor {factor} does not divide; {fitting} would do"
+            )
+        if window > frames:
+            raise ValueError(
+                f"--window={window}: stage {self.name!r} gets a clip of {frames} frames only; "
+                f"use --window={fitting}"
             )
         return plan_windows(frames, window, settings.overlap if window < frames else 0)
 
-    def _run(self, params, keys, arrays, *, sampler, frames, strength, preview_every):
+    def plan_tiles(self, height: int, width: int) -> Tiles | None:
+        """The tiles over frames of that size; None where they are denoised whole.
+
+        Raises:
+          ValueError: tiles, or whole frames, that the network's spatial factor does not divide.
+        """
+        settings, factor = self.settings, self.network.config.spatial_factor
+        tile = settings.tile or max(height, width)
+        sides = (min(tile, height), min(tile, width))
+        if any(side % factor for side in sides):
+            flag = f"--tile={tile}" if settings.tile else f"frames of {width}×{height} pixels"
+            fitting = max(factor, min(tile, height, width) // factor * factor)
+            raise ValueError(
+                f"{flag}: stage {self.name!r} works on multiples of {factor} pixels a side; "
+                f"use --tile={fitting}"
+            )
+        if sides == (height, width):
+            return None
+        return plan_tiles(height, width, tile, settings.tile_overlap)
+
+    def _run(self, params, keys, arrays, *, sampler, frames, strength, told, preview_every):
         text, null, low_resolution, observed, mask, source, window_texts = arrays
         settings, diffusion = self.settings, self.settings.diffusion
-        shape = self._shape(frames, low_resolution, observed)
+        shape = self._shape(frames, observed, source, low_resolution)
         noise_key, step_key, augmentation_key = (
             jax.vmap(lambda key, i=i: jax.random.fold_in(key, i))(keys) for i in range(3)
         )
         conditions = Conditions(text, observed=observed, mask=mask)
         if self.refines:
             noise = _normal(augmentation_key, shape)
-            conditions = conditions._replace(**self._augmented(low_resolution, noise))
-        plan = self.plan(frames)
-        predict = denoiser_from_network(
-            self.network.apply, params, diffusion, observe=self.network.config.observed
-        )
+            level = jnp.full(noise.shape[:1], settings.augmentation, jnp.float32)
+            given = refine_conditions(
+                low_resolution, noise, level, self.network.config, diffusion, settings.upsampling
+            )
+            conditions = conditions._replace(**given)
         denoise = compose(
-            predict,
+            self._predictor(params, told and observed is not None),
             diffusion,
             sampler,
             null=null,
-            window_plan=plan,
-            window_weights=window_weights(plan, settings.weights),
             texts=window_texts,
             group=settings.group,
+            **self._plans(shape, settings.weights if window_texts is None else "ramp"),
         )
         return sample(
             denoise,
@@ -176,23 +235,52 @@ class Stage:
             hooks=self._hooks(preview_every),
         )
 
-    def _shape(self, frames: int, low_resolution, observed) -> tuple[int, int, int, int]:
-        """Of one clip; not square where what is given is not."""
+    def _predictor(self, params, shown: bool) -> Denoise:
+        """The network as a denoiser.
+
+        Where it reads observed videos and is shown none, it reads a blank one, as it did in
+        training: leaving the convolution out would leave its bias out.
+        """
+        reads, apply = self.network.config.observed, self.network.apply
+        if reads and not shown:
+            apply = _blank_observation(apply)
+        return denoiser_from_network(
+            apply, params, self.settings.diffusion, observe=reads and shown
+        )
+
+    def _shape(self, frames: int, *given) -> tuple[int, int, int, int]:
+        """Of one clip; not square where the first of what is given is not."""
         size, channels = self.settings.size, self.network.config.in_channels
-        given = observed if observed is not None else low_resolution
-        if given is None:
+        given = [clip for clip in given if clip is not None]
+        if not given:
             return frames, size, size, channels
-        height, width = given.shape[2:4]
+        height, width = given[0].shape[2:4]
         short = min(height, width)
         return frames, height * size // short, width * size // short, channels
 
-    def _augmented(self, low_resolution, noise) -> dict[str, Any]:
-        """The low-resolution clip at this stage's size and noised, one field for the whole clip."""
-        settings = self.settings
-        clip = upsample(low_resolution, *noise.shape[2:4], settings.upsampling)
-        level = jnp.full(noise.shape[:1], settings.augmentation, jnp.float32)
-        given = {"low_resolution": settings.diffusion.add_noise(clip, noise, level)}
-        return given | ({"augmentation": level} if self.network.config.augmentation else {})
+    def _plans(self, shape: tuple[int, int, int, int], kind: str) -> dict[str, Any]:
+        """Windows and tiles over a clip, their weights, and the mesh axis they are spread over."""
+        windows, tiles = self.plan(shape[0]), self.plan_tiles(*shape[1:3])
+        spread = dict(jax.sharding.get_abstract_mesh().shape).get(WINDOW_AXIS, 1) > 1
+        plans = {
+            "window_plan": windows,
+            "window_weights": window_weights(windows, kind),
+            "mesh_axis": WINDOW_AXIS if spread else None,
+        }
+        if tiles is None:
+            return plans
+        weights = window_weights(tiles.rows, kind), window_weights(tiles.columns, kind)
+        return plans | {"tile_plan": tiles, "tile_weights": weights}
+
+    def _check_low_resolution(self, clip) -> None:
+        settings, short = self.settings, min(clip.shape[2:4])
+        if settings.factor is None or short * settings.factor == settings.size:
+            return
+        wanted = settings.size // settings.factor
+        raise ValueError(
+            f"--upscale: a clip of {short} pixels on the short side; stage {self.name!r} takes "
+            f"{wanted} and makes {settings.size}: resize the clip to {wanted}"
+        )
 
     def _hooks(self, preview_every: int) -> Hooks:
         # The compiled program keeps these two: they look up who listens at the moment.
@@ -200,6 +288,33 @@ class Stage:
         return Hooks(
             progress=lambda step: self.progress(step), preview=preview, every=preview_every or 1
         )
+
+
+def refine_conditions(
+    clip: Float[Array, "b t i j c"],
+    noise: Float[Array, "b t h w c"],
+    level: Float[Array, "b"],
+    config: UNetConfig,
+    diffusion: DiffusionConfig,
+    upsampling: Upsampling,
+) -> dict[str, Array]:
+    """What a super-resolution network is told of a low-resolution clip, as keywords of `apply`.
+
+    The clip at the size of `noise` and noised to `level`, and that level where the network embeds
+    it (Saharia et al. 2022, section 2.4: noise conditioning augmentation). The noise is one field
+    for the whole clip, so that windows agree on what they are given.
+    """
+    clip = upsample(clip, *noise.shape[2:4], upsampling)
+    given = {"low_resolution": diffusion.add_noise(clip, noise, level)}
+    return given | ({"augmentation": level} if config.augmentation else {})
+
+
+def _blank_observation(apply):
+    def told_nothing(params, x, time, text, **given):
+        blank = jnp.zeros_like(x)
+        return apply(params, x, time, text, observed=blank, mask=blank[..., :1], **given)
+
+    return told_nothing
 
 
 def _normal(keys: Key[Array, "b"], shape: tuple[int, ...]) -> Float[Array, "b ..."]:

@@ -33,6 +33,7 @@ def compose(
     group: int = 1,
     mesh_axis: str | None = None,
     tile_plan: Tiles | None = None,
+    tile_weights: tuple[Float[np.ndarray, "n t"], Float[np.ndarray, "n t"]] | None = None,
 ) -> Denoise:
     """The denoiser that a sampler runs.
 
@@ -43,6 +44,7 @@ def compose(
       null: null text or negative prompt; needed unless the guidance scale is 1.
       window_plan, window_weights, texts, group, mesh_axis: see `windows`; no windows when None.
       tile_plan: see `tiles`; they divide each window.
+      tile_weights: of the rows and of the columns of tiles; uniform when None.
     """
     denoise = guide(
         predict,
@@ -53,7 +55,8 @@ def compose(
         config=config,
     )
     if tile_plan is not None:
-        denoise = tiles(denoise, tile_plan, group=group)
+        rows, columns = tile_weights or (None, None)
+        denoise = tiles(denoise, tile_plan, group=group, row_weights=rows, column_weights=columns)
     if window_plan is not None:
         denoise = windows(
             denoise,

@@ -20,6 +20,8 @@ class DataConfig:
       frames: of a clip.
       size: height and width in pixels.
       image_frames: batches hold one random frame of each clip, for the image stage.
+      segment: batches hold this many consecutive frames from a random place in each clip.
+      crop: batches hold a random square of this many pixels a side of each clip.
       batch_size: clips a step, over all processes.
       text: "tokens" of the caption, or the "embeddings" stored with the clips.
       tokenizer: "bytes", or a SentencePiece model file.
@@ -39,6 +41,8 @@ class DataConfig:
     frames: int = 80
     size: int = 128
     image_frames: bool = False
+    segment: int | None = None
+    crop: int | None = None
     batch_size: int = 8
     text: Literal["tokens", "embeddings"] = "tokens"
     tokenizer: str = "bytes"
@@ -58,3 +62,23 @@ class DataConfig:
                 raise ValueError(f"data.{name}={getattr(self, name)}: must be at least {smallest}")
         if self.text not in ("tokens", "embeddings"):
             raise ValueError(f"data.text={self.text!r}: must be 'tokens' or 'embeddings'")
+        for name, whole in (("segment", "frames"), ("crop", "size")):
+            part, most = getattr(self, name), getattr(self, whole)
+            if part is not None and not 1 <= part <= most:
+                raise ValueError(
+                    f"data.{name}={part}: must be from 1 to data.{whole}={most}, or None for all"
+                )
+        if self.image_frames and self.segment is not None:
+            raise ValueError(
+                "data.image_frames and data.segment exclude each other; set data.segment=None"
+            )
+
+    @property
+    def clip_frames(self) -> int:
+        """Frames of the clips in a batch."""
+        return 1 if self.image_frames else self.segment or self.frames
+
+    @property
+    def clip_size(self) -> int:
+        """Height and width of the clips in a batch."""
+        return self.crop or self.size

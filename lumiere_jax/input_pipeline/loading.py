@@ -17,6 +17,7 @@ from lumiere_jax.text import open_tokenizer
 
 ATTEMPTS = 16  # unreadable clips in a row, after which the set itself is taken to be broken
 STREAM_LENGTH = 1 << 62
+CROP_NUMBER = 4  # of this use of the data's seed; scenes, captions and masks have others
 
 
 class Loading:
@@ -58,6 +59,7 @@ class Loading:
         step, row = divmod(int(number), self._rows)
         position = self._start + step * self._batch + self._first + row
         record, example, failures = self._read(int(self._order[position]), position)
+        example = self._cropped(example, position)
         return {
             "video": example.frames,
             **self._text(example),
@@ -68,14 +70,15 @@ class Loading:
 
     def _read(self, record: int, position: int) -> tuple[int, Example, list[dict[str, Any]]]:
         """The clip, or the next one that can be read; always the same one."""
-        moment = None
-        if self._config.image_frames:
+        segment, part = self._config.segment, {}
+        if self._config.image_frames or segment is not None:
             moment = float(np.random.default_rng((self._config.seed, position)).uniform())
+            part = {"moment": moment} | ({} if segment is None else {"frames": segment})
         failures: list[dict[str, Any]] = []
         for attempt in range(ATTEMPTS):
             candidate = (record + attempt) % len(self._source)
             try:
-                example = self._source.read(candidate, moment)
+                example = self._source.read(candidate, **part)
             except Exception as error:  # decoders raise all kinds; none may end a training run
                 failures.append({"record": candidate, "reason": f"{type(error).__name__}: {error}"})
             else:
@@ -84,6 +87,15 @@ class Loading:
             f"data.source={self._config.source}: {ATTEMPTS} clips in a row, from record {record} "
             f"on, cannot be read ({failures[-1]['reason']}); is the folder damaged?"
         )
+
+    def _cropped(self, example: Example, position: int) -> Example:
+        """The same random square of every frame."""
+        crop, frames = self._config.crop, example.frames
+        if crop is None:
+            return example
+        rng = np.random.default_rng((self._config.seed, CROP_NUMBER, position))
+        top, left = (int(rng.integers(side - crop + 1)) for side in frames.shape[1:3])
+        return example._replace(frames=frames[:, top : top + crop, left : left + crop])
 
     def _mask(self, record: int, position: int, shape: tuple[int, ...]) -> dict[str, Any]:
         masks = self._config.masks

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from lumiere_jax.input_pipeline.captions import caption, heldout_prompts, prompt, read_caption
-from lumiere_jax.input_pipeline.rendering import render, render_frame
+from lumiere_jax.input_pipeline.rendering import render, render_frame, render_segment
 from lumiere_jax.input_pipeline.scenes import (
     SPLITS,
     Attributes,
@@ -39,6 +39,7 @@ __all__ = [
     "read_caption",
     "render",
     "render_frame",
+    "render_segment",
     "sample_scene",
 ]
 
@@ -92,3 +93,7 @@ class MovingShapes:
     def frame(self, index: int, frame: int) -> UInt8[np.ndarray, "h w 3"]:
         """One of its frames, without drawing the others."""
         return render_frame(self.scene(index), frame, self.frames, self.size)
+
+    def segment(self, index: int, start: int, stop: int) -> UInt8[np.ndarray, "t h w 3"]:
+        """Its frames from `start` to before `stop`, without drawing the others."""
+        return render_segment(self.scene(index), self.frames, self.size, start, stop)

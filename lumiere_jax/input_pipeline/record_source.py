@@ -9,7 +9,7 @@ from etils import epath
 
 from lumiere_jax.input_pipeline.data_config import DataConfig
 from lumiere_jax.input_pipeline.records import decode_clip
-from lumiere_jax.input_pipeline.sources import Example
+from lumiere_jax.input_pipeline.sources import Example, first_frame
 
 
 class RecordSource:
@@ -44,14 +44,14 @@ class RecordSource:
     def __len__(self) -> int:
         return len(self._records)
 
-    def read(self, record: int, moment: float | None = None) -> Example:
-        """See `Source.read`; one frame is read without decoding the whole clip."""
+    def read(self, record: int, moment: float | None = None, frames: int = 1) -> Example:
+        """See `Source.read`; a few frames are read without decoding the whole clip."""
         data = self._records[record]
         if moment is None:
             clip = decode_clip(data)
         else:
-            frame = int(moment * self._frames)
-            clip = decode_clip(data, frame, frame + 1)
+            start = first_frame(moment, frames, self._frames)
+            clip = decode_clip(data, start, start + frames)
         return Example(clip.frames, clip.caption, clip.text_embedding)
 
 

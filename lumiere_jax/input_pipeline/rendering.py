@@ -27,15 +27,18 @@ OUTER = {"circle": 1.0, "square": 0.85 * math.sqrt(2), "triangle": 1.25, "star":
 
 def render(scene: Scene, frames: int, size: int) -> UInt8[np.ndarray, "t h w 3"]:
     """The whole clip; frame k is at clip time k / frames."""
-    return _render(scene, frames, size, 0, frames)
+    return render_segment(scene, frames, size, 0, frames)
 
 
 def render_frame(scene: Scene, frame: int, frames: int, size: int) -> UInt8[np.ndarray, "h w 3"]:
     """One frame of the clip, equal to `render(scene, frames, size)[frame]`, without the others."""
-    return _render(scene, frames, size, frame, frame + 1)[0]
+    return render_segment(scene, frames, size, frame, frame + 1)[0]
 
 
-def _render(scene: Scene, frames: int, size: int, start: int, stop: int) -> np.ndarray:
+def render_segment(
+    scene: Scene, frames: int, size: int, start: int, stop: int
+) -> UInt8[np.ndarray, "t h w 3"]:
+    """`render(scene, frames, size)[start:stop]`, without the other frames."""
     steps = math.ceil(TRAIL_STEPS_A_CLIP / frames)  # in time, from one frame to the next
     history = math.ceil(TRAIL_LENGTH * frames * steps)
     time = np.arange(start * steps - history, (stop - 1) * steps + 1) / (frames * steps)

@@ -32,8 +32,10 @@ class Source(Protocol):
         """How many clips there are."""
         ...
 
-    def read(self, record: int, moment: float | None = None) -> Example:
-        """Clip `record`; only its frame at `moment`, in [0, 1) of its length, where one is given.
+    def read(self, record: int, moment: float | None = None, frames: int = 1) -> Example:
+        """Clip `record`; only `frames` of it where a `moment` in [0, 1) says from where on.
+
+        At 0 they are its first, near 1 its last ones.
 
         Raises:
           Exception: any kind, where the clip cannot be decoded.
@@ -57,12 +59,18 @@ class ShapesSource:
     def __len__(self) -> int:
         return len(self._shapes)
 
-    def read(self, record: int, moment: float | None = None) -> Example:
+    def read(self, record: int, moment: float | None = None, frames: int = 1) -> Example:
         """See `Source.read`."""
         shapes, caption = self._shapes, self._shapes.caption(record)
         if moment is None:
             return Example(shapes.clip(record), caption)
-        return Example(shapes.frame(record, int(moment * shapes.frames))[None], caption)
+        start = first_frame(moment, frames, shapes.frames)
+        return Example(shapes.segment(record, start, start + frames), caption)
+
+
+def first_frame(moment: float, frames: int, length: int) -> int:
+    """Where in a clip of `length` frames the segment of `frames` at `moment` begins."""
+    return int(moment * (length - frames + 1))
 
 
 def open_source(config: DataConfig) -> Source:

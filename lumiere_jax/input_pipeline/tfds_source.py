@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lumiere_jax.input_pipeline.data_config import DataConfig
-from lumiere_jax.input_pipeline.sources import Example
+from lumiere_jax.input_pipeline.sources import Example, first_frame
 from lumiere_jax.video.resize import resize_and_crop
 
 
@@ -57,19 +57,19 @@ class TfdsSource:
     def __len__(self) -> int:
         return len(self._examples)
 
-    def read(self, record: int, moment: float | None = None) -> Example:
+    def read(self, record: int, moment: float | None = None, frames: int = 1) -> Example:
         """See `Source.read`."""
         example = self._examples[record]
         video = np.asarray(example[self._config.video_feature])
-        frames = self._config.frames
+        length = self._config.frames
         if video.ndim != 4 or video.shape[-1] != 3 or video.dtype != np.uint8:
             raise ValueError(f"video is {video.dtype} {list(video.shape)}, not uint8 [t, h, w, 3]")
-        if len(video) < frames:
-            raise ValueError(f"clip has {len(video)} frames, fewer than data.frames={frames}")
-        start = (len(video) - frames) // 2
-        video = video[start : start + frames]
+        if len(video) < length:
+            raise ValueError(f"clip has {len(video)} frames, fewer than data.frames={length}")
+        start = (len(video) - length) // 2
         if moment is not None:
-            video = video[int(moment * frames)][None]
+            start, length = start + first_frame(moment, frames, length), frames
+        video = video[start : start + length]
         resized = np.stack([resize_and_crop(frame, self._config.size) for frame in video])
         return Example(resized, self._caption(example[self._config.caption_feature]))
 

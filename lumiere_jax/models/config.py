@@ -40,7 +40,8 @@ class UNetConfig:
       channels: of each level, finest first (not multipliers).
       blocks: residual blocks of each level on the way down; one more each on the way up.
       attention: whether the blocks of each level are followed by spatial attention.
-      self_attention: pixels attend to their frame and the text; to the text alone when False.
+      self_attention: pixels attend to their frame and the text; to the text alone when False, so
+        that without text nothing attends, in the middle neither.
       head_dim: width of a spatial attention head.
       groups: of every GroupNorm but the one over the text, which has 32.
       epsilon: of every GroupNorm but those of spatial attention, which have 1e-5.

@@ -40,6 +40,19 @@ def interpolation(
     return np.maximum(1 - distance, 0)
 
 
+def downsample(video: Float[Array, "b t h w c"], factor: int) -> Float[Array, "b t i j c"]:
+    """Every frame by area: a pixel is the mean of the factor × factor that it stands for.
+
+    Raises:
+      ValueError: a side that the factor does not divide.
+    """
+    b, t, h, w, c = video.shape
+    if h % factor or w % factor:
+        raise ValueError(f"frames of {h}×{w} pixels do not shrink by a factor of {factor}")
+    blocks = video.reshape(b, t, h // factor, factor, w // factor, factor, c)
+    return blocks.mean((3, 5))
+
+
 def upsample(
     video: Float[Array, "b t h w c"],
     height: int,

@@ -48,6 +48,7 @@ class Block(nnx.Module):
     ):
         options = dict(dtype=dtype, rngs=rngs)
         channels = config.channels[level]
+        attention = attention and (config.self_attention or config.text_dim is not None)
         self.residual = ResidualBlock(channels_in, channels, config, **options)
         self.attention = SpatialAttention(channels, config, **options) if attention else None
         coarsest = level == len(config.channels) - 1

@@ -18,6 +18,7 @@ from lumiere_jax.models import T5Config, UNetConfig
 from lumiere_jax.parallel import MeshConfig
 from lumiere_jax.training.optimizer import OptimizerConfig
 from lumiere_jax.training.structure import differences, from_dict, to_dict
+from lumiere_jax.training.super_resolution import SuperResolutionConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,7 @@ class Experiment:
       text: the text encoder; None where the batches carry embeddings.
       diffusion: schedule, prediction and loss.
       sampler: of the clips made at evaluations, and of the finished model by default.
+      super_resolution: what a model that refines is given; None for any other.
       frame_rate: of the clips, in frames a second.
       data: clips and their batches.
       evaluation: clips that the loss is measured on; None is the held-out half of the synthetic
@@ -94,6 +96,7 @@ class Experiment:
     text: T5Config | None = None
     diffusion: DiffusionConfig = dataclasses.field(default_factory=DiffusionConfig)
     sampler: SamplerConfig = dataclasses.field(default_factory=SamplerConfig)
+    super_resolution: SuperResolutionConfig | None = None
     frame_rate: float = 16.0
     data: DataConfig
     evaluation: DataConfig | None = None
@@ -105,6 +108,7 @@ class Experiment:
         self._check_geometry()
         self._check_text()
         self._check_masks()
+        self._check_super_resolution()
         accumulate = self.train.accumulate
         if accumulate < 1 or self.data.batch_size % accumulate:
             raise ValueError(
@@ -114,12 +118,15 @@ class Experiment:
 
     def _check_geometry(self) -> None:
         """Frames and pixels that the U-Net's resizes divide."""
-        frames = 1 if self.data.image_frames else self.data.frames
-        factors = (("frames", self.model.temporal_factor), ("size", self.model.spatial_factor))
-        for (name, factor), value in zip(factors, (frames, self.data.size)):
+        data = self.data
+        factors = (
+            ("segment" if data.segment else "frames", data.clip_frames, self.model.temporal_factor),
+            ("crop" if data.crop else "size", data.clip_size, self.model.spatial_factor),
+        )
+        for name, value, factor in factors:
             if value % factor == 0:
                 continue
-            if self.data.image_frames and name == "frames":
+            if data.image_frames and name == "frames":
                 raise ValueError(
                     "--config.data.image_frames=True gives single frames, which the temporal half "
                     "of --config.model cannot take: set --config.data.image_frames=False"
@@ -142,11 +149,6 @@ class Experiment:
                 "--config.data.text='tokens' needs a text encoder (--config.text); "
                 "or set --config.data.text=embeddings"
             )
-        if self.data.text == "embeddings" and width is not None and self.train.text_dropout:
-            raise ValueError(
-                "--config.data.text='embeddings' stores no null text to drop captions to; "
-                "set --config.train.text_dropout=0"
-            )
 
     def _check_masks(self) -> None:
         """Masks for the model that reads them, and for no other."""
@@ -161,6 +163,17 @@ class Experiment:
                 "observed: set --config.model.observed=True"
             )
 
+    def _check_super_resolution(self) -> None:
+        """A model that refines is given something to refine."""
+        if self.super_resolution is not None:
+            self.super_resolution.check(self.model, self.data.clip_size)
+        elif self.model.low_resolution:
+            raise ValueError(
+                "--config.model.low_resolution=True needs low-resolution clips: train stage "
+                "ssr_image (--config=…:ssr_image), or set super_resolution to a "
+                "SuperResolutionConfig"
+            )
+
 
 MAY_CHANGE = (
     "mesh.",
@@ -173,6 +186,9 @@ MAY_CHANGE = (
     "train.evaluat",
     "train.sample",
     "sampler.",
+    "super_resolution.sampling_augmentation",
+    "super_resolution.overlap",
+    "super_resolution.weights",
     "evaluation",
     "train.stop_after_skipped",
     "train.stall_seconds",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from lumiere_jax.text import Text, Tokens, open_tokenizer
 from lumiere_jax.training.batches import open_evaluation_batches
 from lumiere_jax.training.objective import Objective
 from lumiere_jax.training.state import Params, State, merge_params
+from lumiere_jax.training.super_resolution import measure
 from lumiere_jax.training.telemetry import Telemetry
 
 
@@ -31,6 +33,7 @@ class Evaluation:
         self._objective = dataclasses.replace(objective, experiment=experiment)
         self._loss = jax.jit(self._batch_loss)
         self._sample = jax.jit(self._clips)
+        self._refine = jax.jit(functools.partial(measure, self._objective))
 
     def run(self, step: int, state: State, telemetry: Telemetry) -> None:
         """Writes the evaluation loss and the sample clips of this step."""
@@ -38,7 +41,11 @@ class Evaluation:
         if self._experiment.train.evaluation_batches:
             telemetry.write(step, {"evaluation_loss": self.loss(params)})
         prompts = self._experiment.train.sample_prompts
-        if prompts:
+        if self._experiment.super_resolution is not None:
+            scores, clips = self.refined(params)
+            telemetry.write(step, scores)
+            telemetry.samples(step, clips, ["interpolated, refined, original"] * len(clips))
+        elif prompts:
             telemetry.samples(step, self.clips(params, prompts), prompts)
 
     def loss(self, params: Params) -> float:
@@ -58,6 +65,15 @@ class Evaluation:
         tokens = tokenizer.encode(list(prompts), data.text_length)
         return np.asarray(jax.device_get(self._sample(params, tokens)))
 
+    def refined(self, params: Params) -> tuple[dict[str, float], UInt8[np.ndarray, "b t h w c"]]:
+        """PSNR of the first evaluation batch refined, and the clips beside the original ones."""
+        with open_evaluation_batches(self._experiment, self._mesh) as batches:
+            batch = next(batches)
+        batch.pop("record", None)
+        key = jax.random.key(self._experiment.seed + 2)
+        scores, clips = self._refine(params, global_batch(batch, self._mesh), key)
+        return jax.device_get((scores, _to_uint8(clips)))
+
     def _batch_loss(self, params: Params, batch: dict[str, Array], index: Array) -> Array:
         key = jax.random.fold_in(jax.random.key(self._experiment.seed + 1), index)
         return self._objective.loss(params, batch, key)[0]
@@ -65,8 +81,8 @@ class Evaluation:
     def _clips(self, params: Params, tokens: Tokens) -> Float[Array, "b t h w c"]:
         experiment, objective = self._experiment, self._objective
         data = experiment.data
-        frames = 1 if data.image_frames else data.frames
-        shape = (tokens.ids.shape[0], frames, data.size, data.size, experiment.model.in_channels)
+        size, channels = data.clip_size, experiment.model.in_channels
+        shape = (tokens.ids.shape[0], data.clip_frames, size, size, channels)
         key = jax.random.key(experiment.seed + 2)
         unet = objective.unet_params(params)
         predict = denoiser_from_network(objective.unet.apply, unet, experiment.diffusion)
@@ -82,9 +98,13 @@ class Evaluation:
             blank = jnp.zeros_like(noise)
             conditions = conditions._replace(observed=blank, mask=blank[..., :1])
         clip = sample(denoise, noise, conditions, experiment.diffusion, experiment.sampler, key=key)
-        return jnp.round((jnp.clip(clip, -1, 1) + 1) * 127.5).astype(jnp.uint8)
+        return _to_uint8(clip)
 
     def _text(self, params: Params, tokens: Tokens | None) -> Text | None:
         if self._experiment.model.text_dim is None:
             return None
         return self._objective.encode(params, tokens)
+
+
+def _to_uint8(clips: Float[Array, "b t h w c"]) -> UInt8[Array, "b t h w c"]:
+    return jnp.round((jnp.clip(clips, -1, 1) + 1) * 127.5).astype(jnp.uint8)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import jax
+import numpy as np
 from etils import epath
 
 from lumiere_jax.cascade import TextSettings
 from lumiere_jax.stage import StageSettings
 from lumiere_jax.training.config import Experiment
-from lumiere_jax.training.export import load_run
+from lumiere_jax.training.export import Run, load_run
 from lumiere_jax.weights import Model, Part, to_json
 
 # A cascade begins with the first of these that was trained; the others are on the way to it.
@@ -36,6 +38,7 @@ def run_model(folder: epath.PathLike) -> Model:
             "(config.json): train one with python -m lumiere_jax.train, or name another --model"
         )
     runs = {name: load_run(path) for name, path in folders.items()}
+    _check_one_text_encoder(runs)
     first = next(iter(runs.values()))
     parts = {}
     if first.experiment.text is not None:
@@ -62,7 +65,7 @@ def run_model(folder: epath.PathLike) -> Model:
 def _stage_folders(folder: epath.Path) -> dict[str, epath.Path]:
     """Folders of the stages that make a cascade, by their names in the model."""
     if (folder / "config.json").exists():
-        return {"base": folder}
+        return {"ssr" if folder.name in REFINERS else "base": folder}
     found = {}
     for name, candidates in (("base", BASES), ("ssr", REFINERS)):
         trained = [
@@ -70,14 +73,37 @@ def _stage_folders(folder: epath.Path) -> dict[str, epath.Path]:
         ]
         if trained:
             found[name] = trained[0]
-    return found if "base" in found else {}
+    return found
 
 
 def _settings(experiment: Experiment) -> StageSettings:
     data = experiment.data
-    return StageSettings(
+    settings = StageSettings(
         diffusion=experiment.diffusion,
         sampler=experiment.sampler,
-        frames=1 if data.image_frames else data.frames,
+        frames=data.clip_frames,
         size=data.size,
     )
+    refining = experiment.super_resolution
+    return settings if refining is None else refining.stage_settings(settings)
+
+
+def _check_one_text_encoder(runs: dict[str, Run]) -> None:
+    """The stages of a cascade read the same text.
+
+    Raises:
+      ValueError: a stage was trained with another text encoder than the first.
+    """
+    first = next(iter(runs.values()))
+    for name, run in runs.items():
+        if run.experiment.text is None:
+            continue
+        same = first.experiment.text == run.experiment.text and all(
+            np.array_equal(a, b)
+            for a, b in zip(*(jax.tree.leaves(each.params["text"]) for each in (first, run)))
+        )
+        if not same:
+            raise ValueError(
+                f"stage {run.experiment.stage!r} was trained with another text encoder than "
+                f"{first.experiment.stage!r}: train {name} again with it"
+            )

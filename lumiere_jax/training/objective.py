@@ -7,15 +7,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Key
 
 from lumiere_jax.diffusion import Conditions, diffusion_loss
 from lumiere_jax.models import Network, network
-from lumiere_jax.text import Text, Tokens, open_tokenizer
+from lumiere_jax.text import Text, Tokens
 from lumiere_jax.training.conditioning import observe
 from lumiere_jax.training.config import Experiment
+from lumiere_jax.training.null_text import null_text
 from lumiere_jax.training.state import Params
+from lumiere_jax.training.super_resolution import spoil
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,15 +80,19 @@ class Objective:
           key: of the noise, the times, and the text dropout.
         """
         dropout_key, noise_key = jax.random.split(key)
+        experiment, spoil_key = self.experiment, jax.random.fold_in(key, 2)
         clean, observed, mask = observe(scale_video(batch["video"]), batch)
         text = self.encode(params, self.drop_text(batch, dropout_key))
+        given = spoil(
+            clean, spoil_key, experiment.super_resolution, experiment.model, experiment.diffusion
+        )
         return diffusion_loss(
             self.unet.apply,
             self.unet_params(params),
             clean,
-            Conditions(text=text, observed=observed, mask=mask),
+            Conditions(text=text, observed=observed, mask=mask, **given),
             noise_key,
-            self.experiment.diffusion,
+            experiment.diffusion,
         )
 
     def drop_text(self, batch: dict[str, Array], key: Key[Array, ""]) -> Tokens | Text | None:
@@ -141,11 +146,3 @@ def make_objective(experiment: Experiment, *, remat: bool | None = None) -> Obje
         text=network(experiment.text, **options) if experiment.text else None,
         null=null_text(experiment),
     )
-
-
-def null_text(experiment: Experiment) -> Tokens | Text | None:
-    """The text of the unconditional model: one row of tokens of the empty string."""
-    if experiment.model.text_dim is None or experiment.text is None:
-        return None
-    tokens = open_tokenizer(experiment.data.tokenizer).encode([""], experiment.data.text_length)
-    return Tokens(np.asarray(tokens.ids), np.asarray(tokens.mask))

@@ -15,7 +15,7 @@ from lumiere_jax.parallel import storage_shardings
 from lumiere_jax.parallel.sharding import SMALL
 from lumiere_jax.training.checkpoint import Checkpoints, state_from_trees, stored_trees
 from lumiere_jax.training.config import Experiment
-from lumiere_jax.training.export import load_run
+from lumiere_jax.training.export import load_weights
 from lumiere_jax.training.objective import Objective
 from lumiere_jax.training.state import Params, State, create_state, split_params
 
@@ -62,7 +62,9 @@ def begin(
             frozen
         )
         return Start(state_from_trees(restored.trees, frozen), restored.data, restored.frozen)
-    params = start_params(objective, mesh, source_folder(experiment, run))
+    source = source_folder(experiment, run)
+    text = text_folder(experiment, run) if source is None else None
+    params = start_params(objective, mesh, source, text)
     _, frozen = split_params(params, experiment.train.trainable)
     digest = checkpoints.save_frozen(frozen)
     state = jax.jit(
@@ -83,7 +85,9 @@ def state_shapes(objective: Objective, optimizer: Any, mesh: Mesh, *, small: int
     return _placed(shapes, storage_shardings(shapes, mesh, small=small))
 
 
-def start_params(objective: Objective, mesh: Mesh, source: epath.Path | None) -> Params:
+def start_params(
+    objective: Objective, mesh: Mesh, source: epath.Path | None, text: epath.Path | None = None
+) -> Params:
     """All parameters, float32, on their devices: those of `source`, and fresh ones for the rest.
 
     Raises:
@@ -92,9 +96,12 @@ def start_params(objective: Objective, mesh: Mesh, source: epath.Path | None) ->
     shapes = objective.shapes()
     given: Params = {}
     if source is not None:
-        given = load_run(source, mesh=mesh).params
+        given = load_weights(source, mesh=mesh, text=objective.text is not None)
         check_same_architecture(shapes, given, source)
         logging.info("starting from the averaged weights of %s", source)
+    if text is not None:
+        given = {"text": load_weights(text, mesh=mesh)["text"]}
+        logging.info("with the text encoder of %s", text)
     key = jax.random.key(objective.experiment.seed)
     return objective.init(key, shardings=storage_shardings(shapes, mesh), given=given)
 
@@ -116,6 +123,25 @@ def source_folder(experiment: Experiment, run: epath.PathLike) -> epath.Path | N
         raise FileNotFoundError(
             f"stage {experiment.stage!r} starts from stage {before!r}, and {source} holds none: "
             f"train it first (--config=…:{before}), or name a run with --config.train.start_from="
+        )
+    return source
+
+
+def text_folder(experiment: Experiment, run: epath.PathLike) -> epath.Path | None:
+    """The stage whose text encoder fresh super-resolution weights read; None for any other model.
+
+    A cascade has one text encoder, and the image stage has trained it.
+
+    Raises:
+      FileNotFoundError: it has not, yet.
+    """
+    if experiment.super_resolution is None or experiment.text is None:
+        return None
+    source = epath.Path(run) / "image"
+    if not (source / "config.json").exists():
+        raise FileNotFoundError(
+            f"stage {experiment.stage!r} reads text as the image stage does, and {source} holds "
+            "none: train it first (--config=…:image)"
         )
     return source
 
