@@ -55,12 +55,12 @@ def _inner_jaxprs(params: dict[str, Any]) -> Iterator[core.Jaxpr]:
 
 def _dot_flops(equation: core.JaxprEqn) -> int:
     (contracted, _), _ = equation.params["dimension_numbers"]
-    left, out = equation.invars[0].aval, equation.outvars[0].aval
+    left, out = _shape(equation.invars[0]), _shape(equation.outvars[0])
     return 2 * out.size * math.prod(left.shape[axis] for axis in contracted)
 
 
 def _convolution_flops(equation: core.JaxprEqn) -> int:
-    kernel, out = equation.invars[1].aval, equation.outvars[0].aval
+    kernel, out = _shape(equation.invars[1]), _shape(equation.outvars[0])
     features = kernel.shape[equation.params["dimension_numbers"].rhs_spec[0]]
     # The input gradient of a strided convolution spreads its input with zeros: no work there.
     spread = math.prod(equation.params["lhs_dilation"])
@@ -72,7 +72,12 @@ def _fused_attention_flops(equation: core.JaxprEqn) -> int:
     inner = list(_inner_jaxprs(equation.params))
     if inner:  # a wrapper around the kernel
         return sum(jaxpr_flops(jaxpr) for jaxpr in inner)
-    query, key = (variable.aval for variable in equation.invars[:2])
+    query, key = (_shape(variable) for variable in equation.invars[:2])
     keys = key.shape[2] if equation.params.get("layout") == 1 else key.shape[1]
     products = 4 if "bwd" in equation.primitive.name else 2
     return products * 2 * query.size * keys
+
+
+def _shape(variable: Any) -> Any:
+    """The shape and size of a variable, as an abstract array."""
+    return variable.aval
