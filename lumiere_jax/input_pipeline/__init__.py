@@ -12,7 +12,7 @@ from lumiere_jax.input_pipeline.masks import Mask, MaskMixture, draw_mask
 from lumiere_jax.input_pipeline.moving_shapes import MovingShapes, heldout_prompts
 from lumiere_jax.input_pipeline.pipeline import Pipeline, make_pipeline
 from lumiere_jax.input_pipeline.records import Clip, decode_clip, encode_clip
-from lumiere_jax.input_pipeline.sources import Example, Source
+from lumiere_jax.input_pipeline.source import Example, Source
 from lumiere_jax.input_pipeline.tfds_source import TfdsSource
 
 __all__ = [

@@ -11,7 +11,7 @@ import hashlib
 from etils import epath
 
 from lumiere_jax.input_pipeline.data_config import DataConfig
-from lumiere_jax.input_pipeline.sources import Example
+from lumiere_jax.input_pipeline.source import Example
 from lumiere_jax.video import read_image
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")

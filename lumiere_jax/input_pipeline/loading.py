@@ -12,7 +12,7 @@ import numpy as np
 
 from lumiere_jax.input_pipeline.data_config import DataConfig
 from lumiere_jax.input_pipeline.masks import mask_of
-from lumiere_jax.input_pipeline.sources import Example, Source
+from lumiere_jax.input_pipeline.source import Example, Source
 from lumiere_jax.text import open_tokenizer
 
 ATTEMPTS = 16  # unreadable clips in a row, after which the set itself is taken to be broken

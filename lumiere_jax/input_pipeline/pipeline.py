@@ -11,7 +11,8 @@ from etils import epath
 from lumiere_jax.input_pipeline.data_config import DataConfig
 from lumiere_jax.input_pipeline.loading import Loading
 from lumiere_jax.input_pipeline.quarantine import Quarantine
-from lumiere_jax.input_pipeline.sources import Source, open_source
+from lumiere_jax.input_pipeline.source import Source
+from lumiere_jax.input_pipeline.sources import open_source
 
 THREADS = 4  # that read ahead where there are no worker processes
 

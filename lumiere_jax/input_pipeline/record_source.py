@@ -9,7 +9,7 @@ from etils import epath
 
 from lumiere_jax.input_pipeline.data_config import DataConfig
 from lumiere_jax.input_pipeline.records import decode_clip
-from lumiere_jax.input_pipeline.sources import Example, first_frame
+from lumiere_jax.input_pipeline.source import Example, first_frame
 
 
 class RecordSource:

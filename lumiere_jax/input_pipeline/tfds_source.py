@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lumiere_jax.input_pipeline.data_config import DataConfig
-from lumiere_jax.input_pipeline.sources import Example, first_frame
+from lumiere_jax.input_pipeline.source import Example, first_frame
 from lumiere_jax.video.resize import resize_and_crop
 
 
