@@ -6,20 +6,29 @@ start). See `applications/`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, UInt8
 from tqdm import tqdm
 
 from lumiere_jax.diffusion import SamplerConfig
 from lumiere_jax.models import Network, Params, network
+from lumiere_jax.models.ssr import downsample
+from lumiere_jax.parallel import storage_shardings
 from lumiere_jax.stage import Stage, StageSettings
 from lumiere_jax.text import Text, Tokenizer, open_tokenizer
 from lumiere_jax.weights import Model, Part, from_json
+
+Conditioning = Literal["trained", "free"]
+ARRAYS = ("observed", "mask", "source", "low_resolution")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,11 +54,18 @@ class Request:
       negative: negative prompt of all clips; the null text by default.
       frames: of each clip; what the base was trained on when None.
       observed: [b, t, h, w, 3] in [−1, 1] at output resolution, blank (0) where nothing is known.
-      mask: [b, t, h, w, 1], 1 where `observed` holds.
+      mask: [b, t, h, w, 1], 1 where `observed` holds. Its pixels are kept at every stage.
       source: [b, t, h, w, 3] in [−1, 1], a clip that denoising starts from, at any size.
       strength: in (0, 1], how far towards noise `source` is taken.
       shots: texts of the base's windows, several shots in one clip; one list a clip.
+      conditioning: "trained": the base was fine-tuned on observed videos, and is shown this one.
+        "free": it is not shown, only kept. None: "trained" where the base can.
       low_resolution: [b, t, h, w, 3] in [−1, 1]: skip the base, and refine this clip.
+
+    Arrays whose b is 1 serve all clips.
+
+    Raises:
+      ValueError: fields that do not fit each other, or are out of range.
     """
 
     prompts: Sequence[str]
@@ -61,6 +77,7 @@ class Request:
     source: Float[np.ndarray, "b t h w 3"] | None = None
     strength: float = 1.0
     shots: Sequence[Sequence[str]] | None = None
+    conditioning: Conditioning | None = None
     low_resolution: Float[np.ndarray, "b t h w 3"] | None = None
 
     def __post_init__(self):
@@ -72,6 +89,17 @@ class Request:
             raise ValueError(f"--strength={self.strength} is outside (0, 1]; 0.6 is a good start")
         if (self.observed is None) != (self.mask is None):
             raise ValueError("observed and mask belong together: give both or neither")
+        if self.conditioning not in (None, "trained", "free"):
+            raise ValueError(
+                f"--conditioning={self.conditioning} is neither trained nor free; try free"
+            )
+        for name in ARRAYS:
+            array = getattr(self, name)
+            if array is not None and array.shape[0] not in (1, len(self.prompts)):
+                raise ValueError(
+                    f"{name} holds {array.shape[0]} clips for {len(self.prompts)} prompts: "
+                    "give one a prompt, or one for all"
+                )
 
 
 class Cascade:
@@ -79,6 +107,7 @@ class Cascade:
 
     Attributes:
       stages: the base, then super-resolutions.
+      mesh: devices that the windows of a clip are spread over (its axis `context`).
     """
 
     def __init__(
@@ -86,26 +115,64 @@ class Cascade:
         stages: Sequence[Stage],
         encoder: tuple[Network, Params] | None = None,
         text: TextSettings | None = None,
+        *,
+        mesh: Mesh | None = None,
     ):
-        self.stages = tuple(stages)
+        self.stages, self.mesh = tuple(stages), mesh
         self._encoder, self._text = encoder, text or TextSettings()
         self._tokenizer: Tokenizer = open_tokenizer(self._text.tokenizer)
 
     @classmethod
-    def from_model(cls, model: Model, *, dtype=None) -> Cascade:
-        """The cascade of a model folder (see `weights.read_model`)."""
+    def from_model(cls, model: Model, *, dtype=None, mesh: Mesh | None = None) -> Cascade:
+        """The cascade of a model folder (see `weights.read_model`).
+
+        Args:
+          dtype: compute dtype; by the device when None.
+          mesh: devices to sample on, see `parallel.make_mesh`; the default device when None.
+        """
         names = model.settings.get("stages", [name for name in model.parts if name != "text"])
-        stages = [_stage(name, model.parts[name], dtype) for name in names]
+        stages = [_stage(name, model.parts[name], dtype, mesh) for name in names]
         if "text" not in model.parts:
-            return cls(stages)
+            return cls(stages, mesh=mesh)
         part = model.parts["text"]
         text = from_json(TextSettings, part.settings, "model.json: text")
-        return cls(stages, (network(part.config, dtype=dtype), part.params), text)
+        encoder = network(part.config, dtype=dtype), _placed(part.params, mesh)
+        return cls(stages, encoder, text, mesh=mesh)
+
+    @property
+    def base(self) -> Stage:
+        """The stage that makes a clip from noise."""
+        return self.stages[0]
+
+    @property
+    def size(self) -> int:
+        """Pixels on the short side of the result."""
+        return self.stages[-1].settings.size
+
+    @property
+    def unit(self) -> int:
+        """The sides of a canvas that is not square are multiples of this many pixels."""
+        factors = (
+            stage.network.config.spatial_factor * max(1, self.size // stage.settings.size)
+            for stage in self.stages
+        )
+        return math.lcm(*factors)
+
+    def with_settings(self, changes: Mapping[str, Mapping[str, Any]]) -> Cascade:
+        """The same networks with other settings of some stages: `{"ssr": {"window": 8}}`.
+
+        Raises:
+          ValueError: there is no such stage.
+        """
+        self.check_names(changes)
+        stages = [stage.with_settings(**changes.get(stage.name, {})) for stage in self.stages]
+        return Cascade(stages, self._encoder, self._text, mesh=self.mesh)
 
     def sample(
         self,
         request: Request,
         *,
+        params: Mapping[str, Params] | None = None,
         samplers: Mapping[str, SamplerConfig] | None = None,
         progress: bool = True,
         preview_every: int = 0,
@@ -115,6 +182,7 @@ class Cascade:
 
         Args:
           request: what to make.
+          params: by stage name, instead of the stage's own.
           samplers: by stage name, instead of the stage's own.
           progress: a bar a stage on the terminal.
           preview_every: denoising steps between two calls of `on_preview`; 0 for none.
@@ -123,18 +191,27 @@ class Cascade:
         Returns:
           The clips by stage, the last one being the result.
         """
-        samplers = dict(samplers or {})
-        unknown = sorted(set(samplers) - {stage.name for stage in self.stages})
+        samplers, params = dict(samplers or {}), dict(params or {})
+        self.check_names([*samplers, *params])
+        self._check_request(request)
+        clips, made = request.low_resolution, {}
+        context = contextlib.nullcontext() if self.mesh is None else jax.set_mesh(self.mesh)
+        with context:
+            for stage in self._stages_of(request):
+                sampler = samplers.get(stage.name, stage.settings.sampler)
+                with _Listening(stage, sampler, progress, on_preview):
+                    options = {"sampler": sampler, "preview_every": preview_every}
+                    options["params"] = params.get(stage.name)
+                    clips = self._sample_stage(stage, request, clips, options)
+                    made[stage.name] = to_uint8(clips)
+        return made
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """Raises a ValueError that names a stage that is not there."""
+        unknown = sorted(set(names) - {stage.name for stage in self.stages})
         if unknown:
             known = ", ".join(stage.name for stage in self.stages)
             raise ValueError(f"this model has no stage {unknown[0]!r}; its stages are {known}")
-        clips, made = request.low_resolution, {}
-        for index, stage in enumerate(self._stages_of(request)):
-            sampler = samplers.get(stage.name, stage.settings.sampler)
-            with _Listening(stage, sampler, progress, on_preview):
-                clips = self._sample_stage(stage, request, index, clips, sampler, preview_every)
-                made[stage.name] = to_uint8(clips)
-        return made
 
     def encode(self, prompts: Sequence[str]) -> Text | None:
         """Embeddings of the prompts; None for a model without text."""
@@ -152,27 +229,42 @@ class Cascade:
             raise ValueError("--upscale: this model has no super-resolution stage; add one")
         return rest
 
-    def _sample_stage(self, stage, request, index, clips, sampler, preview_every):
-        frames = self._frames(request, clips)
-        size = stage.settings.size
-        first = not stage.refines
+    def _check_request(self, request: Request) -> None:
+        if request.conditioning == "trained" and not self.base.network.config.observed:
+            raise ValueError(
+                "--conditioning=trained: this model was not fine-tuned on observed videos; pass "
+                "--conditioning=free, or train its conditional stage (--config=…:conditional)"
+            )
+        canvas = request.observed if request.observed is not None else request.source
+        if canvas is None:
+            return
+        short = min(canvas.shape[2:4])
+        for stage in self._stages_of(request):
+            for side in canvas.shape[2:4]:
+                pixels, rest = divmod(side * stage.settings.size, short)
+                if rest or pixels % stage.network.config.spatial_factor:
+                    raise ValueError(
+                        f"a canvas of {canvas.shape[3]}×{canvas.shape[2]} pixels does not fit "
+                        f"stage {stage.name!r}: make its sides multiples of {self.unit}"
+                    )
+
+    def _sample_stage(self, stage: Stage, request: Request, clips, options: dict[str, Any]):
+        frames, size = self._frames(request, clips), stage.settings.size
+        # A stage draws the same noise whether or not the ones before it had to run.
+        index = self.stages.index(stage)
         keys = jnp.stack([jax.random.fold_in(jax.random.key(s), index) for s in request.seeds])
-        observed, mask = shrink(request.observed, request.mask, size)
-        source = None if request.source is None or not first else shrink_area(request.source, size)
-        return stage.sample(
-            keys,
-            self.encode(request.prompts),
-            self.encode([request.negative]),
-            frames=frames,
-            low_resolution=None if first else jnp.asarray(clips, jnp.float32),
-            observed=observed,
-            mask=mask,
-            source=source,
-            window_texts=self._shots(stage, request, frames) if first else None,
-            strength=request.strength if source is not None else 1.0,
-            sampler=sampler,
-            preview_every=preview_every,
-        )
+        arrays = dict(zip(("observed", "mask"), shrink(request.observed, request.mask, size)))
+        if stage.refines:
+            arrays["low_resolution"] = jnp.asarray(clips, jnp.float32)
+        else:
+            options["told"] = request.conditioning != "free"
+            options["window_texts"] = self._shots(stage, request, frames)
+            if request.source is not None:
+                arrays["source"] = shrink_area(request.source, size)
+                options["strength"] = request.strength
+        arrays = {name: _for_all(array, len(keys)) for name, array in arrays.items()}
+        text, null = self.encode(request.prompts), self.encode([request.negative])
+        return stage.sample(keys, text, null, frames=frames, **arrays, **options)
 
     def _frames(self, request: Request, clips) -> int:
         given = (clips, request.observed, request.source)
@@ -214,9 +306,15 @@ class _Listening:
         self._stage.preview = lambda step, clip: None
 
 
-def _stage(name: str, part: Part, dtype) -> Stage:
+def _stage(name: str, part: Part, dtype, mesh: Mesh | None) -> Stage:
     settings = from_json(StageSettings, part.settings, f"model.json: {name}")
-    return Stage(name, network(part.config, dtype=dtype), part.params, settings)
+    return Stage(name, network(part.config, dtype=dtype), _placed(part.params, mesh), settings)
+
+
+def _placed(params: Params, mesh: Mesh | None) -> Params:
+    if mesh is None:
+        return params
+    return jax.device_put(params, storage_shardings(params, mesh))
 
 
 def _spread(shots: Sequence[str], windows: int) -> list[str]:
@@ -227,6 +325,11 @@ def _spread(shots: Sequence[str], windows: int) -> list[str]:
             "or ask for more --frames"
         )
     return [shots[i * len(shots) // windows] for i in range(windows)]
+
+
+def _for_all(array, clips: int):
+    """The array of one clip for all of them."""
+    return None if array is None else jnp.broadcast_to(array, (clips, *array.shape[1:]))
 
 
 def to_uint8(clips: Float[Array, "..."]) -> UInt8[np.ndarray, "..."]:
@@ -254,7 +357,7 @@ def shrink(observed, mask, size: int):
 
 def shrink_area(clip: Float[Array, "b t h w c"], size: int) -> Float[Array, "b t i j c"]:
     """The clip with a short side of `size` pixels, each the mean of those it stands for."""
-    return _blocks(clip, _factor(clip, size)).mean((3, 5))
+    return downsample(jnp.asarray(clip, jnp.float32), _factor(clip, size))
 
 
 def _factor(clip, size: int) -> int:

@@ -1,11 +1,27 @@
-r"""Makes clips with a trained model.
+r"""Makes clips with a trained model: python -m lumiere_jax.sample --model=runs/demo --prompt="…"
 
-python -m lumiere_jax.sample --model=runs/demo --output=clips \
+Text to video, and several shots in one clip:
     --prompt="a red circle bounces on a dark background" --seed=0
+    --shot="a red circle moves right" --shot="a red circle grows"
+Image to video (--conditioning=free where the model was not fine-tuned on observed videos):
+    --application=image_to_video --image=photo.jpg --prompt="waves roll in"
+Inpainting and outpainting:
+    --application=inpaint --video=clip.mp4 --mask=mask.png --prompt="a straw hat"
+    --application=outpaint --video=clip.mp4 --aspect=16:9 --prompt="a beach"
+Cinemagraph:
+    --application=cinemagraph --image=photo.jpg --mask=smoke.png --prompt="smoke rises"
+Video editing:
+    --application=edit --video=clip.mp4 --strength=0.6 --prompt="made of wooden blocks"
+Stylised generation, and a sheet over alpha:
+    --application=stylize --style=runs/demo/style --alpha=0.7 --prompt="a fox runs"
+    --application=stylize --style=runs/demo/style --alpha=0,0.5,0.7,1 --prompt="a fox runs"
+Continuation, and super-resolution alone:
+    --application=continuation --video=clip.mp4 --keep=20 --prompt="the fox jumps"
+    --upscale=clip.mp4 --prompt="a fox runs"
 
 Several --prompt flags, or a file with one prompt a line (--prompts), make several clips. Each
 becomes an mp4, a contact sheet and a JSON with everything needed to make it again, under the next
-free number in --output; nothing is written over.
+free number in --output; nothing is written over. Single stages: --set=ssr.steps=10.
 """
 
 from __future__ import annotations
@@ -16,71 +32,62 @@ import sys
 from absl import app, flags, logging
 from etils import epath
 
-MODEL = flags.DEFINE_string("model", None, "Model folder, or a training run such as runs/demo.")
-PROMPT = flags.DEFINE_multi_string("prompt", [], "What to show; repeat it for several clips.")
-PROMPTS = flags.DEFINE_string("prompts", None, "Text file with one prompt a line.")
-NEGATIVE = flags.DEFINE_string("negative_prompt", "", "What not to show.")
-SEED = flags.DEFINE_integer("seed", 0, "Of the first clip; the others count on from it.", 0)
+from lumiere_jax import sample_flags
+
+sample_flags.define()
 OUTPUT = flags.DEFINE_string("output", "clips", "Folder for the clips.")
-FRAMES = flags.DEFINE_integer("frames", None, "Of a clip; as trained by default.", 1)
 BATCH = flags.DEFINE_integer("batch", 4, "Clips made at a time.", 1)
-SAMPLER = flags.DEFINE_string("sampler", None, "ddim, ddpm, dpm_solver, heun …, of every stage.")
-STEPS = flags.DEFINE_integer("steps", None, "Denoising steps of every stage.", 1)
-GUIDANCE = flags.DEFINE_float("guidance_scale", None, "Of every stage; 1 is none.")
 GIF = flags.DEFINE_bool("gif", False, "Write a GIF as well.")
 PREVIEW = flags.DEFINE_integer("preview", 0, "Write a contact sheet every so many steps.", 0)
 
 
 def main(_: list[str]) -> None:
     """Flags in, clips out."""
-    from lumiere_jax.lumiere import Lumiere
     from lumiere_jax.parallel import use_compilation_cache
 
     try:
-        if MODEL.value is None:
-            raise ValueError("--model is missing: name a model folder, or a run such as runs/demo")
-        prompts = read_prompts()
+        prompts = sample_flags.read_prompts()
+        given, options = sample_flags.arguments()
         use_compilation_cache()
-        model = Lumiere.load(MODEL.value)
-        options = {"samplers": model.samplers(**sampler_changes()), **preview_options()}
+        model = load()
+        every, single = sample_flags.sampler_changes()
+        options |= {"samplers": model.samplers(single, **every), **preview_options()}
+        make = getattr(model, sample_flags.method())
         for start in range(0, len(prompts), BATCH.value):
-            clips = model.text_to_video(
-                prompts[start : start + BATCH.value],
-                seed=SEED.value + start,
-                negative=NEGATIVE.value,
-                frames=FRAMES.value,
-                **options,
-            )
-            for clip in clips:
-                for path in clip.save(next_stem(epath.Path(OUTPUT.value)), gif=GIF.value):
-                    print(path)
+            batch = prompts[start : start + BATCH.value]
+            clips = make(batch, *given, seed=flags.FLAGS.seed + start, **options)
+            save(clips, sheet=len(options.get("alpha", ())) > 1)
     except (ValueError, FileNotFoundError, FileExistsError) as error:
         if logging.level_debug():
             raise
         sys.exit(f"error: {error}")
 
 
-def read_prompts() -> list[str]:
-    """The prompts of the command line and of the file, in this order."""
-    prompts = list(PROMPT.value)
-    if PROMPTS.value:
-        path = epath.Path(PROMPTS.value)
-        if not path.is_file():
-            raise FileNotFoundError(f"--prompts={path}: no such file")
-        prompts += [line.strip() for line in path.read_text().splitlines() if line.strip()]
-    if not prompts:
-        raise ValueError('there is nothing to show: give --prompt="…", or --prompts=file')
-    return prompts
+def load():
+    """The model, with the settings that the flags change."""
+    from lumiere_jax.lumiere import Lumiere
+
+    if flags.FLAGS.model is None:
+        raise ValueError("--model is missing: name a model folder, or a run such as runs/demo")
+    model = Lumiere.load(flags.FLAGS.model)
+    refining = [stage.name for stage in model.cascade.stages if stage.refines]
+    changes = sample_flags.stage_changes(refining)
+    return model.with_settings(changes) if changes else model
 
 
-def sampler_changes() -> dict:
-    """Sampler settings that the command line changes."""
-    flags_given = {
-        "sampler": SAMPLER.value,
-        "steps": STEPS.value,
-        "guidance_scale": GUIDANCE.value,
-    }
-    return {name: value for name, value in flags_given.items() if value is not None}
+def save(clips, *, sheet: bool) -> None:
+    """Writes the clips, and one sheet of them all where they are to be compared."""
+    from lumiere_jax.video import write_contact_sheet
+
+    folder = epath.Path(OUTPUT.value)
+    for clip in clips:
+        for path in clip.save(next_stem(folder), gif=GIF.value):
+            print(path)
+    if sheet:
+        path = epath.Path(f"{next_stem(folder, suffix='-alpha')}.png")
+        captions = [f"alpha {clip.recipe['alpha']:g}: {clip.prompt}" for clip in clips]
+        write_contact_sheet(path, [clip.video for clip in clips], captions)
+        print(path)
 
 
 def preview_options() -> dict:

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from lumiere_jax.cascade import Request
 
 
-def text_to_video(
-    prompts: Sequence[str],
-    seeds: Sequence[int],
-    *,
-    negative: str = "",
-    frames: int | None = None,
-    shots: Sequence[Sequence[str]] | None = None,
-) -> Request:
+def text_to_video(prompts: Sequence[str], seeds: Sequence[int], **options: Any) -> Request:
     """The request for clips of these prompts.
 
     Args:
       prompts, seeds: one a clip.
-      negative: what not to show.
-      frames: more than the base was trained on are made window by window.
-      shots: for each clip, prompts that follow one another.
+      **options: of `Request`: negative (what not to show), frames (more than the base was trained
+        on are made window by window), shots (for each clip, prompts that follow one another).
     """
-    return Request(prompts=prompts, seeds=seeds, negative=negative, frames=frames, shots=shots)
+    return Request(prompts=prompts, seeds=seeds, **options)

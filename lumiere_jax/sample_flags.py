@@ -1,0 +1,251 @@
+"""The flags of `lumiere_jax.sample`, and how they become a call of a method of `Lumiere`.
+
+A flag that the application has no use for is refused: a mask that is silently ignored would cost an
+hour of sampling.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from absl import flags
+from etils import epath
+
+from lumiere_jax.diffusion import SamplerConfig
+from lumiere_jax.stage import StageSettings
+
+FLAGS = flags.FLAGS
+
+# Application → method of Lumiere, the flag of its main argument, and the flags it has a use for.
+APPLICATIONS: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
+    "text_to_video": ("text_to_video", None, ("shot",)),
+    "image_to_video": ("image_to_video", "image", ("shot", "conditioning", "strength")),
+    "inpaint": ("inpaint", "video", ("mask", "box", "polygon", "conditioning")),
+    "outpaint": ("outpaint", "video", ("aspect", "padding", "conditioning")),
+    "cinemagraph": ("cinemagraph", "image", ("mask", "box", "polygon", "conditioning")),
+    "edit": ("edit", "video", ("strength",)),
+    "stylize": ("stylize", "style", ("alpha", "shot")),
+    "continuation": ("continue_video", "video", ("keep", "shot", "conditioning")),
+    "upscale": ("upscale", "upscale", ()),
+}
+MAIN = {"image": "photo.jpg", "video": "clip.mp4", "style": "runs/demo/style"}
+SPECIAL = sorted({name for _, _, uses in APPLICATIONS.values() for name in uses} | set(MAIN))
+# Where windows and tiles are meant, the super-resolutions are: the base has --set.
+REFINING = ("window", "overlap", "window_weights", "tile", "tile_overlap", "augmentation")
+
+
+def define() -> None:
+    """Defines the flags; absl reads them."""
+    _define_what()
+    _define_how()
+
+
+def _define_what() -> None:
+    """Flags that say what to make."""
+    flags.DEFINE_string("model", None, "Model folder, or a training run such as runs/demo.")
+    flags.DEFINE_enum("application", "text_to_video", list(APPLICATIONS), "What to do.")
+    flags.DEFINE_multi_string("prompt", [], "What to show; repeat it for several clips.")
+    flags.DEFINE_string("prompts", None, "Text file with one prompt a line.")
+    flags.DEFINE_multi_string("shot", [], "Prompts that follow one another in one clip.")
+    flags.DEFINE_string("negative_prompt", "", "What not to show.")
+    flags.DEFINE_integer("seed", 0, "Of the first clip; the others count on from it.", 0)
+    flags.DEFINE_integer("frames", None, "Of a clip; as trained by default.", 1)
+    flags.DEFINE_string("image", None, "Picture; its short side is fitted, centre square kept.")
+    flags.DEFINE_string("video", None, "Video; fitted likewise, from its start.")
+    flags.DEFINE_string("mask", None, "Picture or video, white where to paint or to move.")
+    flags.DEFINE_multi_string("box", [], "left,top,right,bottom in pixels: the same as a mask.")
+    flags.DEFINE_multi_string("polygon", [], "x,y,x,y,x,y… in pixels: the same as a mask.")
+    flags.DEFINE_string("aspect", None, "Of the canvas to paint a video out to, such as 16:9.")
+    flags.DEFINE_string("padding", None, "left,top,right,bottom: pixels to paint a video out by.")
+    flags.DEFINE_float("strength", None, "How far an edit may go from its source, in (0, 1].")
+    flags.DEFINE_integer("keep", None, "Last frames of --video that a continuation begins with.")
+    flags.DEFINE_string("style", None, "A style, or a run of the style stage.")
+    flags.DEFINE_list("alpha", [], "How far towards the style, in [0, 1]; several give a sheet.")
+    flags.DEFINE_string("upscale", None, "Video to refine: super-resolution alone.")
+
+
+def _define_how() -> None:
+    """Flags that say how."""
+    flags.DEFINE_enum(
+        "conditioning",
+        None,
+        ["trained", "free"],
+        "trained: the model was fine-tuned on observed videos (default); free: any model, the "
+        "network is not told and what is known is kept.",
+    )
+    flags.DEFINE_string("sampler", None, "ddim, ddpm, dpm_solver, heun …, of every stage.")
+    flags.DEFINE_integer("steps", None, "Denoising steps of every stage.", 1)
+    flags.DEFINE_float("guidance_scale", None, "Of every stage; 1 is none.")
+    flags.DEFINE_integer("jump_length", None, "Steps of a resampling jump (RePaint); 0 for none.")
+    flags.DEFINE_integer("jump_repeats", None, "How often each stretch is walked.", 1)
+    flags.DEFINE_multi_string(
+        "set", [], "STAGE.SETTING=VALUE of one stage: ssr.steps=10, base.overlap=4, …"
+    )
+    flags.DEFINE_integer("window", None, "Frames that super-resolution sees at a time.", 1)
+    flags.DEFINE_integer("overlap", None, "Frames that its windows share.", 0)
+    flags.DEFINE_enum("window_weights", None, ["uniform", "ramp", "gaussian"], "Of its windows.")
+    flags.DEFINE_integer("tile", None, "Pixels a side of the squares it works on.", 1)
+    flags.DEFINE_integer("tile_overlap", None, "Pixels that its squares share.", 0)
+    flags.DEFINE_float("augmentation", None, "Noise on the clip it refines, in [0, 1).")
+
+
+def method() -> str:
+    """The method of `Lumiere` that the flags ask for."""
+    return APPLICATIONS[_application()][0]
+
+
+def arguments() -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of that method but for the prompt and the seed.
+
+    Raises:
+      ValueError: the flag of the main argument is missing, or one has no use.
+    """
+    application = _application()
+    _, main, uses = APPLICATIONS[application]
+    _refuse_others(application, {main, *uses})
+    if main is not None and not FLAGS[main].value:
+        raise ValueError(f"--application={application} needs --{main}, such as {MAIN[main]}")
+    options = {
+        "negative": FLAGS.negative_prompt or None,
+        "frames": FLAGS.frames,
+        "conditioning": FLAGS.conditioning,
+        "strength": FLAGS.strength,
+        "keep": FLAGS.keep,
+        "mask": FLAGS.mask,
+        "boxes": [numbers("box", text, 4) for text in FLAGS.box],
+        "polygons": [_pairs(numbers("polygon", text)) for text in FLAGS.polygon],
+        "aspect": None if FLAGS.aspect is None else _aspect(FLAGS.aspect),
+        "padding": None if FLAGS.padding is None else numbers("padding", FLAGS.padding, 4),
+        "alpha": [_number("alpha", text) for text in FLAGS.alpha],
+        "shots": list(FLAGS.shot),
+    }
+    given = {name: value for name, value in options.items() if value not in (None, [])}
+    return [] if main is None else [FLAGS[main].value], given
+
+
+def read_prompts() -> list[str]:
+    """The prompts of the command line and of the file, in this order.
+
+    Raises:
+      ValueError: there are none.
+    """
+    prompts = list(FLAGS.prompt)
+    if FLAGS.prompts:
+        path = epath.Path(FLAGS.prompts)
+        if not path.is_file():
+            raise FileNotFoundError(f"--prompts={path}: no such file")
+        prompts += [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    if not prompts and FLAGS.shot:
+        prompts = [", then ".join(FLAGS.shot)]
+    if not prompts:
+        raise ValueError('there is nothing to show: give --prompt="…", or --prompts=file')
+    return prompts
+
+
+def sampler_changes() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Changes of every stage's sampler, and of single ones' by name."""
+    names = ("sampler", "steps", "guidance_scale", "jump_length", "jump_repeats")
+    every = {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
+    return every, _changes_of(SamplerConfig)
+
+
+def stage_changes(refining: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Changes of stages' settings, by name.
+
+    Args:
+      refining: the super-resolution stages.
+    """
+    named = {"window_weights": "weights"}
+    values = {
+        named.get(name, name): FLAGS[name].value
+        for name in REFINING
+        if FLAGS[name].value is not None
+    }
+    changes = {name: dict(values) for name in refining} if values else {}
+    if values and not changes:
+        raise ValueError(
+            f"--{next(iter(values))}: this model has no super-resolution stage; "
+            "for the base use --set=base.…"
+        )
+    for stage, fields in _changes_of(StageSettings).items():
+        changes[stage] = changes.get(stage, {}) | fields
+    return changes
+
+
+def numbers(flag: str, text: str, count: int | None = None) -> tuple[float, ...]:
+    """Numbers with commas between them.
+
+    Raises:
+      ValueError: other than that, or other than `count` of them.
+    """
+    found = tuple(_number(flag, part) for part in text.replace(" ", ",").split(",") if part)
+    if count is not None and len(found) != count:
+        raise ValueError(f"--{flag}={text}: {len(found)} numbers, expected {count}")
+    return found
+
+
+def _application() -> str:
+    """--upscale=clip.mp4 alone is enough to say what to do."""
+    return "upscale" if FLAGS.upscale else FLAGS.application
+
+
+def _refuse_others(application: str, used: set[str | None]) -> None:
+    for name in SPECIAL:
+        if name not in used and FLAGS[name].value not in (None, []):
+            having = [key for key, (_, main, uses) in APPLICATIONS.items() if name in (main, *uses)]
+            raise ValueError(
+                f"--{name} has no use in --application={application}; it belongs to "
+                f"{', '.join(having)}"
+            )
+
+
+def _changes_of(kind: type) -> dict[str, dict[str, Any]]:
+    """What --set says of the fields of that dataclass, by stage."""
+    known = {
+        cls: {f.name for f in dataclasses.fields(cls)} for cls in (SamplerConfig, StageSettings)
+    }
+    changes: dict[str, dict[str, Any]] = {}
+    for text in FLAGS.set:
+        place, _, value = text.partition("=")
+        stage, _, field = place.partition(".")
+        if not stage or not value or not any(field in names for names in known.values()):
+            settings = sorted(known[SamplerConfig] | known[StageSettings])
+            raise ValueError(
+                f"--set={text}: expected STAGE.SETTING=VALUE such as ssr.steps=10; settings are "
+                + ", ".join(settings)
+            )
+        if field in known[kind]:
+            changes.setdefault(stage, {})[field] = _parse(value)
+    return changes
+
+
+def _parse(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return None if text == "None" else text
+
+
+def _number(flag: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"--{flag}={text}: {text!r} is no number") from None
+
+
+def _pairs(values: tuple[float, ...]) -> list[tuple[float, float]]:
+    if len(values) % 2:
+        raise ValueError(f"--polygon has {len(values)} numbers; corners are x,y each")
+    return list(zip(values[::2], values[1::2]))
+
+
+def _aspect(text: str) -> float:
+    width, _, height = text.partition(":")
+    below = _number("aspect", height or "1")
+    if below <= 0:
+        raise ValueError(f"--aspect={text}: try --aspect=16:9")
+    return _number("aspect", width) / below
