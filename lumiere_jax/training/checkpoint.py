@@ -18,9 +18,9 @@ from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
+from lumiere_jax.structure import to_dict
 from lumiere_jax.training.config import Experiment
 from lumiere_jax.training.state import Params, State, fingerprint
-from lumiere_jax.training.structure import to_dict
 
 FROZEN = "frozen"
 

@@ -13,8 +13,8 @@ from absl import flags
 from etils import epath
 from ml_collections import ConfigDict, config_dict
 
+from lumiere_jax.structure import flatten, from_dict, suggest
 from lumiere_jax.training.config import Experiment
-from lumiere_jax.training.structure import flatten, from_dict, suggest
 
 
 def to_config_dict(config: Any) -> ConfigDict:

@@ -16,8 +16,8 @@ from lumiere_jax.diffusion import DiffusionConfig, SamplerConfig
 from lumiere_jax.input_pipeline import DataConfig
 from lumiere_jax.models import T5Config, UNetConfig
 from lumiere_jax.parallel import MeshConfig
+from lumiere_jax.structure import differences, from_dict, to_dict
 from lumiere_jax.training.optimizer import OptimizerConfig
-from lumiere_jax.training.structure import differences, from_dict, to_dict
 from lumiere_jax.training.super_resolution import SuperResolutionConfig
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import types
-import typing
+from collections.abc import Mapping
 from typing import Any, TypeVar
+
+from lumiere_jax.structure import from_dict
 
 T = TypeVar("T")
 
@@ -28,7 +29,7 @@ def to_json(value: Any) -> Any:
     raise TypeError(f"cannot store {value!r} ({type(value).__name__}) as JSON")
 
 
-def from_json(kind: type[T], value: dict[str, Any], where: str = "") -> T:
+def from_json(kind: type[T], value: Mapping[str, Any], where: str = "") -> T:
     """The dataclass `kind` with the fields of a JSON object; fields not given keep their defaults.
 
     Args:
@@ -40,61 +41,6 @@ def from_json(kind: type[T], value: dict[str, Any], where: str = "") -> T:
       ValueError: an unknown or missing field, or a value of another type, by name.
     """
     where = where or kind.__name__
-    if not isinstance(value, dict):
+    if not isinstance(value, Mapping):
         raise ValueError(f"{where}: expected the fields of {kind.__name__}, found {value!r}")
-    hints = typing.get_type_hints(kind)
-    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
-    unknown = sorted(set(value) - set(fields))
-    if unknown:
-        raise ValueError(f"{where}: {kind.__name__} has no field {', '.join(unknown)}")
-    missing = [name for name, field in fields.items() if name not in value and _required(field)]
-    if missing:
-        raise ValueError(f"{where}: {kind.__name__} needs {', '.join(missing)}")
-    found = {name: _decode(hints[name], value[name], f"{where}.{name}") for name in value}
-    return kind(**found)
-
-
-def _required(field: dataclasses.Field) -> bool:
-    missing = dataclasses.MISSING
-    return field.default is missing and field.default_factory is missing
-
-
-def _decode(hint: Any, value: Any, where: str) -> Any:
-    """`value` as the annotated type."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return _decode_union(arguments, value, where)
-    if dataclasses.is_dataclass(hint):
-        return from_json(hint, value, where)
-    if origin is tuple or hint is tuple:
-        if not isinstance(value, list | tuple):
-            raise ValueError(f"{where}: expected a list, found {value!r}")
-        kinds = arguments or (Any, ...)
-        if len(kinds) == 2 and kinds[1] is Ellipsis:
-            kinds = (kinds[0],) * len(value)
-        if len(kinds) != len(value):
-            raise ValueError(f"{where}: expected {len(kinds)} values, found {value!r}")
-        return tuple(_decode(kind, item, where) for kind, item in zip(kinds, value))
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if origin is typing.Literal and value not in arguments:
-        raise ValueError(f"{where}: {value!r} is not one of {', '.join(map(repr, arguments))}")
-    if hint in (int, float, str, bool) and type(value) is not hint:
-        raise ValueError(f"{where}: expected {hint.__name__}, found {value!r}")
-    return value
-
-
-def _decode_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
-    if value is None:
-        if type(None) in kinds:
-            return None
-        raise ValueError(f"{where}: must not be null")
-    errors = []
-    for kind in kinds:
-        if kind is type(None):
-            continue
-        try:
-            return _decode(kind, value, where)
-        except ValueError as error:
-            errors.append(str(error))
-    raise ValueError(errors[0])
+    return from_dict(kind, value, where)

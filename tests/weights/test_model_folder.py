@@ -91,7 +91,7 @@ def test_parameters_of_another_configuration_are_refused(tmp_path, params):
         ),
         (
             {"networks": {"text": {"type": "T5Config", "config": {"wide": 1}, "settings": {}}}},
-            "no field wide",
+            "text.wide is no setting; did you mean width",
         ),
     ],
 )

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from lumiere_jax.training.structure import differences, flatten, from_dict, to_dict
+from lumiere_jax.structure import differences, flatten, from_dict, to_dict
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

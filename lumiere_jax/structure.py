@@ -39,9 +39,10 @@ def from_dict(cls: type[T], values: Mapping[str, Any], flag: str = "--config") -
     """
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
+    prefix = f"{flag}." if flag.startswith("--") else ""  # a flag is retyped, a file is not
     for key in values:
         if key not in fields:
-            raise ValueError(f"{flag}.{key} is no setting{suggest(key, fields, flag + '.')}")
+            raise ValueError(f"{flag}.{key} is no setting{suggest(key, fields, prefix)}")
     for name, field in fields.items():
         required = (
             field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
