@@ -142,8 +142,12 @@ class LoadedModel:
         """How many to make: as the base was trained on, or enough for a window a shot.
 
         Raises:
-          ValueError: the model makes single images.
+          ValueError: fewer than one, or several of a model that makes single images.
         """
+        if frames is not None and frames < 1:
+            raise ValueError(
+                f"--frames={frames} must be at least 1; leave it out to use the model's"
+            )
         settings, config = self.cascade.base.settings, self.cascade.base.network.config
         if frames is None:
             window = settings.window or settings.frames

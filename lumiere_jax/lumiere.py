@@ -263,6 +263,7 @@ class Lumiere(LoadedModel):
         """
         learnt = style if isinstance(style, Style) else load_style(style)
         frames = self._frames(frames, options.get("shots"))
+        described = dict(style.settings) if isinstance(style, Style) else str(style)
         several = isinstance(alpha, Sequence)
         made = []
         for value in alpha if several else [alpha]:
@@ -273,7 +274,7 @@ class Lumiere(LoadedModel):
                 seed,
                 {**options, "params": params},
                 frames=frames,
-                details={"style": media.describe(style), "alpha": value},
+                details={"style": described, "alpha": value},
             )
             made += clips if isinstance(clips, list) else [clips]
         return made if several or not isinstance(prompt, str) else made[0]

@@ -35,6 +35,7 @@ from etils import epath
 from lumiere_jax import sample_flags
 
 sample_flags.define()
+flags.adopt_module_key_flags(sample_flags)  # or --help would leave them out
 OUTPUT = flags.DEFINE_string("output", "clips", "Folder for the clips.")
 BATCH = flags.DEFINE_integer("batch", 4, "Clips made at a time.", 1)
 GIF = flags.DEFINE_bool("gif", False, "Write a GIF as well.")

@@ -15,6 +15,7 @@ from etils import epath
 
 from lumiere_jax.diffusion import SamplerConfig
 from lumiere_jax.stage import StageSettings
+from lumiere_jax.weights import from_json
 
 FLAGS = flags.FLAGS
 
@@ -32,63 +33,64 @@ APPLICATIONS: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
 }
 MAIN = {"image": "photo.jpg", "video": "clip.mp4", "style": "runs/demo/style"}
 SPECIAL = sorted({name for _, _, uses in APPLICATIONS.values() for name in uses} | set(MAIN))
+SETTINGS = {
+    kind: {f.name for f in dataclasses.fields(kind)} for kind in (SamplerConfig, StageSettings)
+}
+REQUIRED = {SamplerConfig: {}, StageSettings: {"diffusion": {}, "frames": 1, "size": 1}}
 # Where windows and tiles are meant, the super-resolutions are: the base has --set.
 REFINING = ("window", "overlap", "window_weights", "tile", "tile_overlap", "augmentation")
 
 
-def define() -> None:
-    """Defines the flags; absl reads them."""
-    _define_what()
-    _define_how()
+# Kind, name, default, what --help says.
+WHAT = (
+    ("string", "model", None, "Model folder, or a training run such as runs/demo."),
+    ("multi_string", "prompt", [], "What to show; repeat it for several clips."),
+    ("string", "prompts", None, "Text file with one prompt a line."),
+    ("multi_string", "shot", [], "Prompts that follow one another in one clip."),
+    ("string", "negative_prompt", "", "What not to show."),
+    ("integer", "seed", 0, "Of the first clip; the others count on from it."),
+    ("integer", "frames", None, "Of a clip; as trained by default."),
+    ("string", "image", None, "Picture; its short side is fitted, the centre square kept."),
+    ("string", "video", None, "Video; fitted likewise, from its start."),
+    ("string", "mask", None, "Picture or video, white where to paint or to move."),
+    ("multi_string", "box", [], "left,top,right,bottom in pixels: the same as a mask."),
+    ("multi_string", "polygon", [], "x,y,x,y,x,y… in pixels: the same as a mask."),
+    ("string", "aspect", None, "Of the canvas to paint a video out to, such as 16:9."),
+    ("string", "padding", None, "left,top,right,bottom: pixels to paint a video out by."),
+    ("float", "strength", None, "How far from its source an edit may go, in (0, 1]."),
+    ("integer", "keep", None, "Last frames of --video that a continuation begins with."),
+    ("string", "style", None, "A style, or a run of the style stage."),
+    ("list", "alpha", [], "How far towards the style, in [0, 1]; several give a sheet."),
+    ("string", "upscale", None, "Video to refine: super-resolution alone."),
+)
+HOW = (
+    ("string", "sampler", None, "ddim, ddpm, dpm_solver, heun …, of every stage."),
+    ("integer", "steps", None, "Denoising steps of every stage."),
+    ("float", "guidance_scale", None, "Of every stage; 1 is none."),
+    ("integer", "jump_length", None, "Steps of a resampling jump (RePaint); 0 for none."),
+    ("integer", "jump_repeats", None, "How often each stretch of a jump is walked."),
+    ("multi_string", "set", [], "STAGE.SETTING=VALUE of one stage, such as ssr.steps=10."),
+    ("integer", "window", None, "Frames that super-resolution sees at a time."),
+    ("integer", "overlap", None, "Frames that its windows share."),
+    ("string", "window_weights", None, "Of its windows: uniform, ramp or gaussian."),
+    ("integer", "tile", None, "Pixels a side of the squares it works on."),
+    ("integer", "tile_overlap", None, "Pixels that its squares share."),
+    ("float", "augmentation", None, "Noise on the clip it refines, in [0, 1)."),
+)
+CONDITIONING = (
+    "trained (default): the model was fine-tuned on observed videos; free: any model, the network "
+    "is not told, and what is known is kept."
+)
 
 
-def _define_what() -> None:
-    """Flags that say what to make."""
-    flags.DEFINE_string("model", None, "Model folder, or a training run such as runs/demo.")
-    flags.DEFINE_enum("application", "text_to_video", list(APPLICATIONS), "What to do.")
-    flags.DEFINE_multi_string("prompt", [], "What to show; repeat it for several clips.")
-    flags.DEFINE_string("prompts", None, "Text file with one prompt a line.")
-    flags.DEFINE_multi_string("shot", [], "Prompts that follow one another in one clip.")
-    flags.DEFINE_string("negative_prompt", "", "What not to show.")
-    flags.DEFINE_integer("seed", 0, "Of the first clip; the others count on from it.", 0)
-    flags.DEFINE_integer("frames", None, "Of a clip; as trained by default.", 1)
-    flags.DEFINE_string("image", None, "Picture; its short side is fitted, centre square kept.")
-    flags.DEFINE_string("video", None, "Video; fitted likewise, from its start.")
-    flags.DEFINE_string("mask", None, "Picture or video, white where to paint or to move.")
-    flags.DEFINE_multi_string("box", [], "left,top,right,bottom in pixels: the same as a mask.")
-    flags.DEFINE_multi_string("polygon", [], "x,y,x,y,x,y… in pixels: the same as a mask.")
-    flags.DEFINE_string("aspect", None, "Of the canvas to paint a video out to, such as 16:9.")
-    flags.DEFINE_string("padding", None, "left,top,right,bottom: pixels to paint a video out by.")
-    flags.DEFINE_float("strength", None, "How far an edit may go from its source, in (0, 1].")
-    flags.DEFINE_integer("keep", None, "Last frames of --video that a continuation begins with.")
-    flags.DEFINE_string("style", None, "A style, or a run of the style stage.")
-    flags.DEFINE_list("alpha", [], "How far towards the style, in [0, 1]; several give a sheet.")
-    flags.DEFINE_string("upscale", None, "Video to refine: super-resolution alone.")
-
-
-def _define_how() -> None:
-    """Flags that say how."""
-    flags.DEFINE_enum(
-        "conditioning",
-        None,
-        ["trained", "free"],
-        "trained: the model was fine-tuned on observed videos (default); free: any model, the "
-        "network is not told and what is known is kept.",
-    )
-    flags.DEFINE_string("sampler", None, "ddim, ddpm, dpm_solver, heun …, of every stage.")
-    flags.DEFINE_integer("steps", None, "Denoising steps of every stage.", 1)
-    flags.DEFINE_float("guidance_scale", None, "Of every stage; 1 is none.")
-    flags.DEFINE_integer("jump_length", None, "Steps of a resampling jump (RePaint); 0 for none.")
-    flags.DEFINE_integer("jump_repeats", None, "How often each stretch is walked.", 1)
-    flags.DEFINE_multi_string(
-        "set", [], "STAGE.SETTING=VALUE of one stage: ssr.steps=10, base.overlap=4, …"
-    )
-    flags.DEFINE_integer("window", None, "Frames that super-resolution sees at a time.", 1)
-    flags.DEFINE_integer("overlap", None, "Frames that its windows share.", 0)
-    flags.DEFINE_enum("window_weights", None, ["uniform", "ramp", "gaussian"], "Of its windows.")
-    flags.DEFINE_integer("tile", None, "Pixels a side of the squares it works on.", 1)
-    flags.DEFINE_integer("tile_overlap", None, "Pixels that its squares share.", 0)
-    flags.DEFINE_float("augmentation", None, "Noise on the clip it refines, in [0, 1).")
+def define(values: flags.FlagValues = FLAGS) -> None:
+    """Defines the flags in `values`."""
+    application = ("application", "text_to_video", list(APPLICATIONS), "What to do.")
+    flags.DEFINE_enum(*application, flag_values=values)
+    conditioning = ("conditioning", None, ["trained", "free"], CONDITIONING)
+    flags.DEFINE_enum(*conditioning, flag_values=values)
+    for kind, name, default, words in WHAT + HOW:
+        getattr(flags, f"DEFINE_{kind}")(name, default, words, flag_values=values)
 
 
 def method() -> str:
@@ -203,21 +205,19 @@ def _refuse_others(application: str, used: set[str | None]) -> None:
 
 def _changes_of(kind: type) -> dict[str, dict[str, Any]]:
     """What --set says of the fields of that dataclass, by stage."""
-    known = {
-        cls: {f.name for f in dataclasses.fields(cls)} for cls in (SamplerConfig, StageSettings)
-    }
     changes: dict[str, dict[str, Any]] = {}
     for text in FLAGS.set:
         place, _, value = text.partition("=")
         stage, _, field = place.partition(".")
-        if not stage or not value or not any(field in names for names in known.values()):
-            settings = sorted(known[SamplerConfig] | known[StageSettings])
+        if not stage or not value or not any(field in names for names in SETTINGS.values()):
             raise ValueError(
                 f"--set={text}: expected STAGE.SETTING=VALUE such as ssr.steps=10; settings are "
-                + ", ".join(settings)
+                + ", ".join(sorted(set().union(*SETTINGS.values())))
             )
-        if field in known[kind]:
-            changes.setdefault(stage, {})[field] = _parse(value)
+        if field in SETTINGS[kind]:
+            change = {field: _parse(value)}
+            from_json(kind, REQUIRED[kind] | change, f"--set={text}")  # the right type?
+            changes.setdefault(stage, {}).update(change)
     return changes
 
 
