@@ -10,15 +10,21 @@ Stages: `image` trains the image U-Net and its byte-level T5 on single frames, `
 half on clips of 80 frames of 32×32 with everything else frozen. Clips are rendered while training
 unless --config.data.source=records:<folder> names prepared ones.
 
+`conditional` goes on from `base`: the model also sees what is known of a clip, and can then be used
+for image-to-video, inpainting, outpainting, cinemagraphs and continuations. `style` teaches the
+image half the look of a few pictures: --config.data.source=images:<folder>.
+
 `ssr_image` and `ssr` are the super-resolution, 32 → 128 pixels, in any order with the others: it
 reads no text. It predicts the clean clip, because its stem folds 4×4 pixels into fewer channels
 than their noise has; for the same reason it is cheap.
 """
 
+import dataclasses
+
 from ml_collections import ConfigDict
 
 from lumiere_jax.diffusion import DiffusionConfig, SamplerConfig
-from lumiere_jax.input_pipeline import DataConfig
+from lumiere_jax.input_pipeline import DataConfig, MaskMixture
 from lumiere_jax.models import T5Config, TemporalConfig, UNetConfig
 from lumiere_jax.training.command_line import to_config_dict
 from lumiere_jax.training.config import Experiment, TrainConfig
@@ -51,8 +57,9 @@ def unet(temporal: TemporalConfig | None) -> UNetConfig:
 
 
 def get_config(stage: str = "base") -> ConfigDict:
-    """The configuration of a stage: "image", "base", "ssr_image" or "ssr"."""
-    stages = {"image": image, "base": base, "ssr_image": ssr_image, "ssr": ssr}
+    """The configuration of a stage, such as "base"."""
+    every = (image, base, conditional, style, ssr_image, ssr)
+    stages = {stage.__name__: stage for stage in every}
     if stage not in stages:
         raise ValueError(f"configs/demo.py has no stage {stage!r}; one of {', '.join(stages)}")
     return to_config_dict(stages[stage]())
@@ -92,6 +99,41 @@ def base() -> Experiment:
             ema_decay=0.99,
             log_every=10,
             save_every=250,
+            sample_prompts=PROMPTS,
+        ),
+    )
+
+
+def conditional() -> Experiment:
+    """The temporal half and the convolution that reads the observed video, from the base on."""
+    start = base()
+    return dataclasses.replace(
+        start,
+        stage="conditional",
+        model=dataclasses.replace(start.model, observed=True),
+        data=dataclasses.replace(start.data, masks=MaskMixture()),
+        optimizer=OptimizerConfig(learning_rate=5e-4, schedule="cosine", warmup_steps=20),
+        train=dataclasses.replace(start.train, steps=300, trainable="temporal|observation"),
+    )
+
+
+def style() -> Experiment:
+    """A low-rank difference to the image U-Net, from a few pictures of a style."""
+    start = image()
+    return dataclasses.replace(
+        start,
+        stage="style",
+        data=DataConfig(
+            source="images:style", size=32, image_frames=True, batch_size=8, text_length=64
+        ),
+        optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=10),
+        train=TrainConfig(
+            steps=300,
+            trainable="^low_rank/",
+            low_rank=4,
+            ema_decay=0.95,
+            log_every=10,
+            save_every=100,
             sample_prompts=PROMPTS,
         ),
     )
