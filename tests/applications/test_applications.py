@@ -198,3 +198,53 @@ def test_the_recipe_says_what_was_given_and_how_it_was_fitted(told):
     assert recipe["boxes"] == [LEFT]
     assert recipe["fit"] == "short side resized, centre square kept"
     assert (recipe["seed"], recipe["conditioning"]) == (3, "trained")
+
+
+def test_impossible_requests_are_one_line_that_names_the_flag(plain_base):
+    short = SMALL[:3]
+    for make, message in (
+        (lambda: plain_base.edit("a", short, frames=4), r"--frames=4, but --video has 3 .*=3"),
+        (lambda: plain_base.edit("a", SMALL, strength=0), r"--strength=0 is outside \(0, 1\]"),
+        (lambda: plain_base.edit("a", SMALL, strength=1.5), r"--strength=1.5 is outside"),
+        (lambda: plain_base.continue_video("a", SMALL, keep=5), r"--keep=5, but --video has 4"),
+        (lambda: plain_base.continue_video("a", SMALL, keep=4), r"--keep=4 leaves nothing"),
+        (lambda: plain_base.text_to_video("a", frames=0), r"--frames=0 must be at least 1"),
+        (lambda: plain_base.upscale("a", SMALL), r"--upscale: this model has no super-resol"),
+        (lambda: plain_base.inpaint("a", SMALL), r"--mask is missing"),
+        (lambda: plain_base.image_to_video("a", None), r"--image is missing"),
+        (lambda: plain_base.text_to_video("a", shots=["b"] * 9, frames=6), r"9 prompts for 2"),
+    ):
+        with pytest.raises(ValueError, match=message) as caught:
+            make()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_clip_shorter_than_the_model_makes_is_taken_whole(plain_base):
+    assert plain_base.edit("a", SMALL[:3], strength=1e-6, **QUIET).video.shape[0] == 3
+
+
+def test_an_image_model_says_that_it_makes_no_videos():
+    level = {"channels": (8,), "blocks": (1,), "attention": (True,), "temporal": None}
+    options = {"diffusion": {}, "sampler": {"steps": 1}}
+    base = part(unet(**level), 1, frames=1, size=BASE, **options)
+    parts = {"text": tiny_model().parts["text"], "base": base}
+    model = Lumiere(Model(parts=parts, settings={"stages": ["base"]}))
+    for make in (
+        lambda: model.image_to_video("a", SMALL[0], frames=4),
+        lambda: model.text_to_video("a", frames=2),
+    ):
+        with pytest.raises(ValueError, match=r"makes single images; train its base stage"):
+            make()
+
+
+def test_a_canvas_that_no_stage_can_divide_is_refused():
+    model = Lumiere(tiny_model(observed=True))
+    with pytest.raises(ValueError, match=r"a canvas of 11×8 pixels .* multiples of 2"):
+        model.make(
+            Request(
+                prompts=["a"],
+                seeds=[0],
+                observed=np.zeros((1, FRAMES, 8, 11, 3), np.float32),
+                mask=np.zeros((1, FRAMES, 8, 11, 1), np.float32),
+            )
+        )
