@@ -227,7 +227,7 @@ def load_style(folder: epath.PathLike) -> Style:
         return read_style(folder)
     for run in (folder, folder / "style"):
         if (run / "config.json").exists():
-            from lumiere_jax.training.style import run_style
+            from lumiere_jax.training.model import run_style
 
             return run_style(run)
     raise FileNotFoundError(

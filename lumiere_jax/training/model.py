@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import numpy as np
 from etils import epath
@@ -11,6 +13,7 @@ from lumiere_jax.stage import StageSettings
 from lumiere_jax.training.config import Experiment
 from lumiere_jax.training.export import Run, load_run
 from lumiere_jax.weights import Model, Part, to_json
+from lumiere_jax.weights.style import Style
 
 # A cascade begins with the first of these that was trained; the others are on the way to it.
 BASES = ("conditional", "base", "image")
@@ -60,6 +63,20 @@ def run_model(folder: epath.PathLike) -> Model:
         "trained": {name: {"steps": run.step} for name, run in runs.items()},
     }
     return Model(parts=parts, settings=settings)
+
+
+def run_style(folder: epath.PathLike) -> Style:
+    """The style that a run of the `style` stage has learnt so far.
+
+    Raises:
+      FileNotFoundError: no run there, or no checkpoint yet.
+    """
+    run = load_run(folder)
+    rank = run.experiment.train.low_rank
+    settings: dict[str, Any] = {"rank": rank, "steps": run.step, "name": run.experiment.name}
+    if rank:
+        return Style(factors=run.params["low_rank"], settings=settings)
+    return Style(weights=run.params["unet"], settings=settings)
 
 
 def _stage_folders(folder: epath.Path) -> dict[str, epath.Path]:

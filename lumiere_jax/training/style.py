@@ -8,18 +8,15 @@ of the size, and less prone to forget how the rest of the world looks.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import jax
 import numpy as np
-from etils import epath
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Key
 
-from lumiere_jax.training.export import load_run
 from lumiere_jax.training.objective import Objective
 from lumiere_jax.training.state import Params
-from lumiere_jax.weights.style import Style, add_factors
+from lumiere_jax.weights.style import add_factors
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,17 +78,3 @@ def fresh_factors(shapes: Params, rng: np.random.Generator) -> Params:
         for path, leaf in flatten_dict(shapes).items()
     }
     return unflatten_dict(flat)
-
-
-def run_style(folder: epath.PathLike) -> Style:
-    """The style that a run of the `style` stage has learnt so far.
-
-    Raises:
-      FileNotFoundError: no run there, or no checkpoint yet.
-    """
-    run = load_run(folder)
-    rank = run.experiment.train.low_rank
-    settings: dict[str, Any] = {"rank": rank, "steps": run.step, "name": run.experiment.name}
-    if rank:
-        return Style(factors=run.params["low_rank"], settings=settings)
-    return Style(weights=run.params["unet"], settings=settings)
