@@ -155,12 +155,13 @@ def super_resolution(stage: str, temporal: TemporalConfig | None, **settings) ->
             low_resolution=True,
             augmentation=True,
             patch=4,
+            bypass=True,
             temporal=temporal,
         ),
         diffusion=DiffusionConfig(prediction="clean"),
         sampler=SamplerConfig(sampler="dpm_solver", steps=8),
         super_resolution=SuperResolutionConfig(
-            factor=4, augmentation=(0.0, 0.5), sampling_augmentation=0.1
+            factor=4, augmentation=(0.0, 0.3), sampling_augmentation=0.1
         ),
         **settings,
     )

@@ -318,4 +318,14 @@ def _blank_observation(apply):
 
 
 def _normal(keys: Key[Array, "b"], shape: tuple[int, ...]) -> Float[Array, "b ..."]:
-    return jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
+    """Standard normal clips, drawn frame by frame.
+
+    Drawing takes several times the memory of what is drawn, which for a whole clip would be the
+    peak of the program. And a frame's noise does not depend on how many come after it.
+    """
+
+    def frame(number):
+        own = jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
+        return jax.vmap(lambda key: jax.random.normal(key, shape[1:]))(own)
+
+    return jnp.moveaxis(jax.lax.map(frame, jnp.arange(shape[0])), 0, 1)

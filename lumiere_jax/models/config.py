@@ -62,6 +62,10 @@ class UNetConfig:
       observed: a zero-started convolution `observation` reads an observed video and its mask.
       patch: pixels a side that are folded into channels before the first convolution and unfolded
         after the last (space-to-depth), for large frames.
+      bypass: the inputs reach the output past the network too, by a convolution of their patches
+        that the time embedding scales; a fresh network returns its low-resolution clip. For clean
+        predictions: few channels behind a large patch cannot carry every pixel, and with this
+        they carry what is to be changed.
       temporal: how it is inflated; an image model when None.
     """
 
@@ -88,6 +92,7 @@ class UNetConfig:
     augmentation: bool = False
     observed: bool = False
     patch: int = 1
+    bypass: bool = False
     temporal: TemporalConfig | None = None
 
     def __post_init__(self):
@@ -96,12 +101,17 @@ class UNetConfig:
         levels = len(self.channels)
         self._check_levels(levels)
         self._check_divisions()
+        self._check_bypass()
         resize = self.temporal.resize if self.temporal else None
         if resize is not None and len(resize) != levels - 1:
             raise ValueError(
                 f"temporal.resize has {len(resize)} entries; {levels} levels have {levels - 1} "
                 "spatial resizes"
             )
+
+    def _check_bypass(self) -> None:
+        if self.bypass and not self.low_resolution:
+            raise ValueError("model.bypass=True needs model.low_resolution=True to pass through")
 
     def _check_levels(self, levels: int) -> None:
         for name in ("blocks", "attention"):

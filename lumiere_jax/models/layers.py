@@ -34,7 +34,14 @@ def widen(dtype: jnp.dtype) -> jnp.dtype:
 
 
 def convolution(
-    channels_in: int, channels_out: int, size: int, *, dtype, rngs, zero: bool = False
+    channels_in: int,
+    channels_out: int,
+    size: int,
+    *,
+    dtype,
+    rngs,
+    zero: bool = False,
+    kernel: start.Start = start.fan_in,
 ) -> nnx.Conv:
     """A `size`×`size` convolution over height and width that keeps them (frames fold in)."""
     pad = size // 2
@@ -44,7 +51,7 @@ def convolution(
         (size, size),
         padding=((pad, pad), (pad, pad)),
         **PLACEHOLDER,
-        **start.metadata(start.zeros if zero else start.fan_in),
+        **start.metadata(start.zeros if zero else kernel),
         dtype=dtype,
         rngs=rngs,
     )

@@ -55,6 +55,26 @@ def identity_taps(rng: np.random.Generator, shape: Shape) -> np.ndarray:
     return kernel
 
 
+@dataclasses.dataclass(frozen=True)
+class LastInputs:
+    """A kernel over patches of pixels that passes the last channels of every pixel through.
+
+    Attributes:
+      inputs, outputs: channels of a pixel before and after.
+      channels: that pass, from the last ones to the first ones.
+    """
+
+    inputs: int
+    outputs: int
+    channels: int
+
+    def __call__(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
+        pixel = np.eye(self.inputs, self.outputs, self.channels - self.inputs)
+        kernel = np.zeros(shape, np.float32)
+        kernel[shape[0] // 2, shape[1] // 2] = np.kron(np.eye(shape[2] // self.inputs), pixel)
+        return kernel
+
+
 def metadata(kernel: Start) -> dict[str, dict[str, Start]]:
     """Keyword arguments of `nnx.Linear` and `nnx.Conv`: this kernel, and a bias from zero."""
     return {"kernel_metadata": {"start": kernel}, "bias_metadata": {"start": zeros}}

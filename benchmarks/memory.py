@@ -1,0 +1,114 @@
+r"""Memory of super-resolution over long clips: that of a group of windows, and the clip's own.
+
+python -m benchmarks.memory --size=1024 --frames=16,80
+
+Compiles the whole sampling program of a super-resolution stage (interpolation, noise, every step,
+windows, consensus) for each length, and reads its temporary memory from the compiler. Nothing is
+allocated and nothing is run. A straight line through the lengths has the clips that are kept as
+its slope, and as its height the activations of a group of windows, which no length changes.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+
+from lumiere_jax.diffusion import DiffusionConfig, SamplerConfig
+from lumiere_jax.models import TemporalConfig, UNetConfig, network
+from lumiere_jax.stage import Stage, StageSettings
+
+SIZE = flags.DEFINE_integer("size", 1024, "Pixels a side of the result.", 64)
+FRAMES = flags.DEFINE_list("frames", "16,80", "Lengths of clips to compile for.")
+WINDOW = flags.DEFINE_integer("window", 8, "Frames that the network sees at once.", 2)
+GROUP = flags.DEFINE_integer("group", 1, "Windows at a time.", 1)
+SAMPLERS = flags.DEFINE_list("samplers", "ddim,ddpm,dpm_solver", "Samplers to compile.")
+THRESHOLD = flags.DEFINE_string("threshold", "dynamic", "none, static or dynamic.")
+CHANNELS = flags.DEFINE_list("channels", "16,32", "Of each level of the network.")
+
+FACTOR = 8
+
+
+def stage(
+    size: int,
+    sampler: str,
+    *,
+    window: int,
+    group: int,
+    channels: tuple[int, ...] = (8, 16),
+    threshold: str = "dynamic",
+) -> Stage:
+    """A ×8 super-resolution behind a stem of 8×8 pixels; it has shapes and no weights."""
+    levels = len(channels)
+    config = UNetConfig(
+        channels=tuple(channels),
+        blocks=(1,) * levels,
+        attention=(False,) * levels,
+        self_attention=False,
+        head_dim=8,
+        groups=4,
+        low_resolution=True,
+        augmentation=True,
+        patch=FACTOR,
+        temporal=TemporalConfig(head_dim=8, attention_layers=1, resize=(False,) * (levels - 1)),
+    )
+    settings = StageSettings(
+        diffusion=DiffusionConfig(),
+        sampler=SamplerConfig(sampler=sampler, steps=4, threshold=threshold),
+        frames=window,
+        size=size,
+        factor=FACTOR,
+        group=group,
+    )
+    net = network(config)
+    return Stage("ssr", net, net.shapes(), settings)
+
+
+def temporary_bytes(refiner: Stage, frames: int) -> int:
+    """Temporary memory of refining a clip of that length, besides weights and result."""
+    side = refiner.settings.size // FACTOR
+    low = jax.ShapeDtypeStruct((1, frames, side, side, 3), jnp.float32)
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
+    sample = functools.partial(
+        refiner.sample, text=None, null=None, frames=frames, sampler=refiner.settings.sampler
+    )
+    program = jax.jit(lambda params, keys, low: sample(keys, low_resolution=low, params=params))
+    compiled = program.lower(refiner.params, keys, low).compile()
+    return compiled.memory_analysis().temp_size_in_bytes
+
+
+def clip_bytes(size: int, frames: int) -> int:
+    """A clip in float32: 12.6 MB a frame of 1024×1024."""
+    return 4 * 3 * frames * size * size
+
+
+def line(size: int, memory: dict[int, int]) -> tuple[float, float]:
+    """Clips kept, and the bytes beside them, of temporary memory by number of frames."""
+    lengths = [clip_bytes(size, frames) for frames in memory]
+    clips, rest = np.polyfit(lengths, list(memory.values()), 1)
+    return float(clips), float(rest)
+
+
+def main(_: list[str]) -> None:
+    channels = tuple(map(int, CHANNELS.value))
+    print(f"{SIZE.value}×{SIZE.value}, windows of {WINDOW.value}, groups of {GROUP.value}")
+    for sampler in SAMPLERS.value:
+        refiner = stage(
+            SIZE.value,
+            sampler,
+            window=WINDOW.value,
+            group=GROUP.value,
+            channels=channels,
+            threshold=THRESHOLD.value,
+        )
+        memory = {int(n): temporary_bytes(refiner, int(n)) for n in FRAMES.value}
+        clips, rest = line(SIZE.value, memory)
+        told = ", ".join(f"{n} frames {bytes_ / 2**20:.0f} MiB" for n, bytes_ in memory.items())
+        print(f"{sampler:12} {told}: {clips:.2f} clips and {rest / 2**20:.0f} MiB", flush=True)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,74 @@
+r"""The step whose speed and memory are compared: a STUNet of half a billion parameters.
+
+python -m lumiere_jax.train --config=configs/bench.py:base --workdir=runs/bench
+python -m benchmarks.speed --config=configs/bench.py:base
+
+Channels 256-512-768-1024, two blocks a level, spatial and text attention at the two coarsest
+levels, temporal attention at the coarsest, 80/40/20/10 frames; clips are the synthetic set's, drawn
+while they are read, so nothing has to be prepared. `image` is the same model before inflation.
+
+SIZES
+Counted by `python -m benchmarks.sizes --config=configs/bench.py:<stage>`.
+"""
+
+from ml_collections import ConfigDict
+
+from lumiere_jax.diffusion import DiffusionConfig
+from lumiere_jax.input_pipeline import DataConfig
+from lumiere_jax.models import T5Config, TemporalConfig, UNetConfig
+from lumiere_jax.training.command_line import to_config_dict
+from lumiere_jax.training.config import Experiment, TrainConfig
+from lumiere_jax.training.optimizer import OptimizerConfig
+
+TEXT = T5Config.preset("demo")
+
+
+def get_config(stage: str = "base") -> ConfigDict:
+    """The configuration of a stage: "image" or "base"."""
+    stages = {"image": image, "base": base}
+    if stage not in stages:
+        raise ValueError(f"configs/bench.py has no stage {stage!r}; one of {', '.join(stages)}")
+    return to_config_dict(stages[stage]())
+
+
+def image() -> Experiment:
+    """All of the image model, on single frames."""
+    return _experiment(
+        "image", None, DataConfig(image_frames=True, batch_size=80, text_length=128), trainable="."
+    )
+
+
+def base() -> Experiment:
+    """The temporal half alone, one clip of 80×128×128 a step; without a run of `image` beside it,
+    pass --config.train.start_from or train everything with --config.train.trainable=."""
+    return _experiment(
+        "base",
+        TemporalConfig(),
+        DataConfig(batch_size=1, text_length=128),
+        trainable="temporal",
+    )
+
+
+def _experiment(
+    stage: str, temporal: TemporalConfig | None, data: DataConfig, trainable: str
+) -> Experiment:
+    return Experiment(
+        name="bench",
+        stage=stage,
+        model=UNetConfig(
+            channels=(256, 512, 768, 1024),
+            blocks=(2, 2, 2, 2),
+            attention=(False, False, True, True),
+            activation="silu",
+            text_dim=TEXT.width,
+            cross_dim=1024,
+            pool_heads=4,
+            text_mask=True,
+            temporal=temporal,
+        ),
+        text=TEXT,
+        diffusion=DiffusionConfig(shift=0.5, prediction="velocity"),
+        data=data,
+        optimizer=OptimizerConfig(learning_rate=1e-4, warmup_steps=100),
+        train=TrainConfig(steps=100, log_every=10, save_every=100, trainable=trainable),
+    )
