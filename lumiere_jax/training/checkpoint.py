@@ -65,7 +65,10 @@ class Checkpoints:
     """
 
     def __init__(self, folder: epath.PathLike, keep: int | None = None):
-        self.folder = epath.Path(folder)
+        # Orbax takes absolute paths only; gs:// paths stay as they are.
+        self.folder = epath.Path(folder).expanduser().resolve()
+        # Orbax reads no relative paths, and says so only in its log.
+        self.folder = folder if folder.is_absolute() else folder.absolute()
         self._writes = keep is not None
         self._orbax = ocp.training.Checkpointer(
             self.folder / "checkpoints",

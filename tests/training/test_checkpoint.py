@@ -70,6 +70,13 @@ def test_the_newest_comes_back_on_any_mesh(folder, mesh):
     assert shard.size == 64 * 64 // mesh.fsdp
 
 
+def test_a_relative_folder_is_the_same_folder(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    restored, state = restore(folder.name)
+    assert restored.step == 2
+    assert_is(state, 2)
+
+
 def newest_data(folder, tree="ema"):
     files = [path for path in (folder / "checkpoints" / "2" / tree).rglob("d/*") if path.is_file()]
     return max(files, key=lambda path: path.stat().st_size)
