@@ -65,9 +65,8 @@ class Checkpoints:
     """
 
     def __init__(self, folder: epath.PathLike, keep: int | None = None):
-        # Orbax takes absolute paths only; gs:// paths stay as they are.
-        self.folder = epath.Path(folder).expanduser().resolve()
-        # Orbax reads no relative paths, and says so only in its log.
+        folder = epath.Path(folder).expanduser()
+        # Orbax takes absolute paths only; gs:// paths are absolute as they are.
         self.folder = folder if folder.is_absolute() else folder.absolute()
         self._writes = keep is not None
         self._orbax = ocp.training.Checkpointer(
