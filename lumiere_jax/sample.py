@@ -46,7 +46,7 @@ def main(_: list[str]) -> None:
     """Flags in, clips out."""
     from lumiere_jax.parallel import use_compilation_cache
 
-    if flags.FLAGS["verbosity"].using_default_value:
+    if not any(argument.startswith(("--verbosity", "-v", "--v")) for argument in sys.argv):
         logging.set_verbosity(logging.WARNING)  # Orbax tells a story at every load
     try:
         prompts = sample_flags.read_prompts()
