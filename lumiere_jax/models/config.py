@@ -62,10 +62,9 @@ class UNetConfig:
       observed: a zero-started convolution `observation` reads an observed video and its mask.
       patch: pixels a side that are folded into channels before the first convolution and unfolded
         after the last (space-to-depth), for large frames.
-      bypass: the inputs reach the output past the network too, by a convolution of their patches
-        that the time embedding scales; a fresh network returns its low-resolution clip. For clean
-        predictions: few channels behind a large patch cannot carry every pixel, and with this
-        they carry what is to be changed.
+      bypass: what is smooth in the low-resolution clip reaches the output past the network, see
+        `layers.Bypass`: a fresh network interpolates. For clean predictions behind a large patch,
+        whose few channels are then left for what interpolation misses.
       temporal: how it is inflated; an image model when None.
     """
 

@@ -34,14 +34,7 @@ def widen(dtype: jnp.dtype) -> jnp.dtype:
 
 
 def convolution(
-    channels_in: int,
-    channels_out: int,
-    size: int,
-    *,
-    dtype,
-    rngs,
-    zero: bool = False,
-    kernel: start.Start = start.fan_in,
+    channels_in: int, channels_out: int, size: int, *, dtype, rngs, zero: bool = False
 ) -> nnx.Conv:
     """A `size`×`size` convolution over height and width that keeps them (frames fold in)."""
     pad = size // 2
@@ -51,7 +44,7 @@ def convolution(
         (size, size),
         padding=((pad, pad), (pad, pad)),
         **PLACEHOLDER,
-        **start.metadata(start.zeros if zero else kernel),
+        **start.metadata(start.zeros if zero else start.fan_in),
         dtype=dtype,
         rngs=rngs,
     )
@@ -223,6 +216,41 @@ def sinusoid(position: Float[Array, "..."], width: int) -> Float[Array, "... d"]
     frequencies = jnp.exp(-math.log(10_000) * jnp.arange(half) / half).astype(position.dtype)
     angles = position[..., None] * frequencies
     return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1)
+
+
+class Bypass(nnx.Module):
+    """What is smooth in the low-resolution clip, past the network to its output.
+
+    The mean of each patch, scaled by the time embedding, then a convolution that starts as
+    bilinear interpolation. The noise on the clip hardly passes: a patch averages it.
+    """
+
+    def __init__(self, config, *, dtype, rngs):
+        self.patch = config.patch
+        start_at = start.Interpolation(config.patch, config.out_channels)
+        self.scale = linear(
+            config.time_width, config.in_channels, dtype=dtype, rngs=rngs, zero=True
+        )
+        self.conv = nnx.Conv(
+            config.in_channels,
+            config.out_channels * config.patch**2,
+            (3, 3),
+            padding="VALID",
+            **PLACEHOLDER,
+            **start.metadata(start_at),
+            dtype=dtype,
+            rngs=rngs,
+        )
+
+    def __call__(
+        self, clip: Float[Array, "b t h w c"], embedding: Float[Array, "b e"]
+    ) -> Float[Array, "b t i j k"]:
+        b, t, h, w, c = clip.shape
+        p = self.patch
+        small = clip.reshape(b, t, h // p, p, w // p, p, c).mean((3, 5))
+        small = small * (1 + self.scale(embedding)[:, None, None, None])
+        # Zeros around the frame would darken its border.
+        return self.conv(jnp.pad(small, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), mode="edge"))
 
 
 class TimeEmbedding(nnx.Module):

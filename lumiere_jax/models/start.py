@@ -56,23 +56,22 @@ def identity_taps(rng: np.random.Generator, shape: Shape) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class LastInputs:
-    """A kernel over patches of pixels that passes the last channels of every pixel through.
+class Interpolation:
+    """A kernel (3, 3, c, p·p·k) from pixels to p×p finer ones each: bilinear interpolation.
 
     Attributes:
-      inputs, outputs: channels of a pixel before and after.
-      channels: that pass, from the last ones to the first ones.
+      patch: p.
+      outputs: k, channels of a finer pixel; the first c of them are interpolated, the others zero.
     """
 
-    inputs: int
+    patch: int
     outputs: int
-    channels: int
 
     def __call__(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
-        pixel = np.eye(self.inputs, self.outputs, self.channels - self.inputs)
-        kernel = np.zeros(shape, np.float32)
-        kernel[shape[0] // 2, shape[1] // 2] = np.kron(np.eye(shape[2] // self.inputs), pixel)
-        return kernel
+        offset = (np.arange(self.patch) + 0.5) / self.patch - 0.5
+        line = np.maximum(1 - np.abs(offset[:, None] - np.arange(-1, 2)), 0)  # [p, 3]
+        pixel = np.eye(shape[2], self.outputs)
+        return np.einsum("ia,jb,ck->abcijk", line, line, pixel).reshape(shape).astype(np.float32)
 
 
 def metadata(kernel: Start) -> dict[str, dict[str, Start]]:

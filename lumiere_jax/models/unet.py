@@ -14,10 +14,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from lumiere_jax.models import start
 from lumiere_jax.models.config import TemporalConfig, UNetConfig
 from lumiere_jax.models.layers import (
     ACTIVATIONS,
+    Bypass,
     GroupNorm,
     ResidualBlock,
     SpatialAttention,
@@ -104,7 +104,7 @@ class UNet(nnx.Module):
             config.channels[0], config.out_channels * area, 3, **options, zero=True
         )
         if config.bypass:
-            self._build_bypass(inputs, options)
+            self.bypass = Bypass(config, **options)
 
     def _build_embeddings(self, options) -> None:
         config = self.config
@@ -114,14 +114,6 @@ class UNet(nnx.Module):
         if config.text_dim is not None:
             self.text_pooling = TextPooling(config, **options)
             self.text_projection = linear(config.text_dim, config.cross_dim, **options)
-
-    def _build_bypass(self, inputs: int, options) -> None:
-        config, area = self.config, self.config.patch**2
-        passed = start.LastInputs(inputs, config.out_channels, config.in_channels)
-        self.bypass = convolution(
-            inputs * area, config.out_channels * area, 3, **options, kernel=passed
-        )
-        self.bypass_scale = linear(config.time_width, inputs * area, **options, zero=True)
 
     def _build_down(self, options) -> list[int]:
         """Adds the way down and the middle; returns the channels of every skip, in order."""
@@ -198,8 +190,7 @@ class UNet(nnx.Module):
         if config.text_dim is not None:
             context, context_mask = self.text_projection(text.embedding), text.mask
         inputs = [video] if low_resolution is None else [video, low_resolution]
-        folded = self._fold(inputs)
-        x = self.conv_in(folded)
+        x = self.conv_in(self._fold(inputs))
         if config.observed and observed is not None:
             # Blank outside the mask, whatever the caller left there.
             x = x + self.observation(self._fold([observed * mask, mask]))
@@ -207,8 +198,7 @@ class UNet(nnx.Module):
         x = self._down_and_up(x, embedding, context, context_mask)
         x = self.conv_out(ACTIVATIONS[config.activation](self.norm_out(x)))
         if config.bypass:
-            scale = 1 + self.bypass_scale(embedding)
-            x = x + self.bypass(folded * scale[:, None, None, None])
+            x = x + self.bypass(low_resolution.astype(self.dtype), embedding)
         return self._unfold(x).astype(widen(self.dtype))
 
     def _embed(self, time, text: Text | None, augmentation) -> Float[Array, "b e"]:
