@@ -1,0 +1,180 @@
+r"""Lumiere's ablation of the consensus (figure 14): the same weights with and without it.
+
+python -m benchmarks.consensus_ablation --model=runs/demo --output=ablation
+
+Held-out scenes of the synthetic set are rendered at the size that the model's super-resolution
+makes, shrunk by area, and refined three times: in windows that overlap and agree at every step
+(consensus), in windows sampled on their own and put one after another (apart), and in one window
+over the whole clip. Prints the difference of neighbouring frames at window borders over that
+inside windows, 1 being no seam, and PSNR against the rendered truth beside bicubic interpolation.
+Writes a plot of the differences, a contact sheet and the numbers to --output.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import jax
+import numpy as np
+from absl import app, flags
+from etils import epath
+from PIL import Image
+
+from lumiere_jax import Lumiere
+from lumiere_jax.cascade import from_uint8, to_uint8
+from lumiere_jax.input_pipeline.moving_shapes import MovingShapes
+from lumiere_jax.metrics import psnr, window_seam_energy
+from lumiere_jax.models.ssr import downsample
+from lumiere_jax.stage import Stage
+from lumiere_jax.video import contact_sheet
+
+MODEL = flags.DEFINE_string("model", "runs/demo", "Training run or model folder.")
+OUTPUT = flags.DEFINE_string("output", "ablation", "Folder for the plot, the sheet, the numbers.")
+SCENES = flags.DEFINE_integer("scenes", 4, "Clips to refine.", 1)
+FRAMES = flags.DEFINE_integer("frames", 80, "Frames of each.", 2)
+WINDOW = flags.DEFINE_integer("window", 8, "Frames that the network sees at once.", 2)
+OVERLAP = flags.DEFINE_integer("overlap", 2, "Frames that neighbouring windows share.", 1)
+WEIGHTS = flags.DEFINE_string("window_weights", "uniform", "uniform, ramp or gaussian.")
+AUGMENTATION = flags.DEFINE_float("augmentation", None, "Noise on the low-resolution clip.")
+
+Arms = dict[str, np.ndarray]
+
+
+def refine_each_way(stage: Stage, low: np.ndarray, seed: int = 0) -> tuple[Arms, dict[str, list]]:
+    """The clip refined in all ways, and where a new window takes over in each.
+
+    Args:
+      stage: with the settings of the consensus.
+      low: [t, h, w, 3] in [-1, 1].
+    """
+    frames = len(low)
+    windows = stage.plan(frames)
+    alone = stage.with_settings(overlap=0)
+    keys = jax.random.split(jax.random.key(seed), 1)
+    starts = alone.plan(frames).starts
+    pieces = []
+    for number, start in enumerate(starts):
+        own = jax.vmap(lambda key, n=number: jax.random.fold_in(key, n + 1))(keys)
+        piece = low[None, start : start + windows.size]
+        pieces.append(_sample(alone, own, piece)[: _length(starts, number, frames)])
+    arms = {
+        "consensus": _sample(stage, keys, low[None]),
+        "apart": np.concatenate(pieces),
+        "one window": _sample(stage.with_settings(window=frames), keys, low[None]),
+    }
+    # Two windows overlap for some frames: the middle of those is where the next one takes over.
+    middle = -(-stage.settings.overlap // 2)
+    borders = {
+        "consensus": [start + middle for start in windows.starts[1:]],
+        "apart": list(starts[1:]),
+        "one window": list(starts[1:]),
+    }
+    return arms, borders
+
+
+def _length(starts, number: int, frames: int) -> int:
+    """Frames that the window number `number` gives before the next one begins."""
+    return ([*starts[1:], frames])[number] - starts[number]
+
+
+def _sample(stage: Stage, keys, low: np.ndarray) -> np.ndarray:
+    clip = stage.sample(keys, None, None, frames=low.shape[1], low_resolution=low)
+    return to_uint8(clip)[0]
+
+
+def shrink(truth: np.ndarray, factor: int) -> np.ndarray:
+    """uint8 [t, h, w, 3] by area, rounded as a stored clip is."""
+    return to_uint8(downsample(from_uint8(truth)[None], factor))[0]
+
+
+def bicubic(low: np.ndarray, size: int) -> np.ndarray:
+    """uint8 [t, size, size, 3]."""
+    frames = [
+        Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC) for frame in low
+    ]
+    return np.stack([np.asarray(frame) for frame in frames])
+
+
+def differences(video: np.ndarray) -> np.ndarray:
+    """Mean absolute difference of each pair of neighbouring frames, in grey levels."""
+    return np.abs(np.diff(video.astype(np.int16), axis=0)).mean((1, 2, 3))
+
+
+def run(stage: Stage, scenes: int, frames: int) -> tuple[dict, dict[str, np.ndarray], list, dict]:
+    """Numbers of each arm (means over scenes), their curves, the clips, and the borders."""
+    factor, size = stage.settings.factor, stage.settings.size
+    shapes = MovingShapes(frames=frames, size=size, split="heldout")
+    numbers: dict[str, dict[str, list]] = {}
+    curves: dict[str, list] = {}
+    clips = []
+    for scene in range(scenes):
+        truth = shapes.clip(scene)
+        low = shrink(truth, factor)
+        arms, borders = refine_each_way(stage, from_uint8(low), seed=scene)
+        arms = {"truth": truth, "bicubic": bicubic(low, size), **arms}
+        for name, video in arms.items():
+            row = numbers.setdefault(name, {"psnr": [], "seam": []})
+            row["psnr"].append(psnr(video, truth))
+            row["seam"].append(window_seam_energy(video, borders.get(name, borders["apart"])))
+            # What the network adds to the motion that is there.
+            curves.setdefault(name, []).append(differences(video) - differences(truth))
+        clips.append(arms)
+    means = {
+        name: {key: float(np.mean(values)) for key, values in row.items()}
+        for name, row in numbers.items()
+    }
+    return means, {name: np.mean(each, 0) for name, each in curves.items()}, clips, borders
+
+
+def plot(curves: dict[str, np.ndarray], borders: dict, means: dict, path: epath.Path) -> None:
+    """Excess inter-frame difference over the frames, the window borders dotted."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(2, 1, sharex=True, sharey=True, figsize=(9, 5), dpi=120)
+    for axis, name, title in zip(
+        axes, ("apart", "consensus"), ("without consensus", "with consensus"), strict=True
+    ):
+        axis.plot(np.arange(1, len(curves[name]) + 1), curves[name], lw=1.2)
+        for border in borders[name]:
+            axis.axvline(border, ls=":", lw=0.8, color="grey")
+        axis.set_title(f"{title}: border / inside = {means[name]['seam']:.2f}", fontsize=10)
+        axis.set_ylabel("grey levels\nabove the truth's")
+        axis.grid(alpha=0.25)
+    axes[-1].set_xlabel("frame (dotted: a new window takes over)")
+    figure.tight_layout()
+    with path.open("wb") as file:
+        figure.savefig(file, format="png")
+    pyplot.close(figure)
+
+
+def sheet(arms: Arms, frames: int) -> np.ndarray:
+    """Bicubic, consensus and truth of one clip, a row each."""
+    rows = ("bicubic", "consensus", "truth")
+    return contact_sheet([arms[name] for name in rows], list(rows), columns=min(6, frames))
+
+
+def main(_: list[str]) -> None:
+    stages = [stage for stage in Lumiere.load(MODEL.value).cascade.stages if stage.refines]
+    if not stages or stages[0].network.config.text_dim is not None:
+        sys.exit(f"error: --model={MODEL.value} has no super-resolution that works without text")
+    changes = {"window": WINDOW.value, "overlap": OVERLAP.value, "weights": WEIGHTS.value}
+    if AUGMENTATION.value is not None:
+        changes["augmentation"] = AUGMENTATION.value
+    stage = stages[0].with_settings(**changes)
+    means, curves, clips, borders = run(stage, SCENES.value, FRAMES.value)
+    print(f"{'':12}{'PSNR dB':>10}{'seam':>8}")
+    for name, row in means.items():
+        print(f"{name:12}{row['psnr']:10.2f}{row['seam']:8.3f}")
+    folder = epath.Path(OUTPUT.value)
+    folder.mkdir(parents=True, exist_ok=True)
+    plot(curves, borders, means, folder / "consensus.png")
+    Image.fromarray(sheet(clips[0], FRAMES.value)).save(folder / "refined.png")
+    (folder / "consensus.json").write_text(json.dumps({"settings": changes, **means}, indent=2))
+
+
+if __name__ == "__main__":
+    app.run(main)
