@@ -21,14 +21,6 @@ from lumiere_jax.diffusion import DiffusionConfig, SamplerConfig
 from lumiere_jax.models import TemporalConfig, UNetConfig, network
 from lumiere_jax.stage import Stage, StageSettings
 
-SIZE = flags.DEFINE_integer("size", 1024, "Pixels a side of the result.", 64)
-FRAMES = flags.DEFINE_list("frames", "16,80", "Lengths of clips to compile for.")
-WINDOW = flags.DEFINE_integer("window", 8, "Frames that the network sees at once.", 2)
-GROUP = flags.DEFINE_integer("group", 1, "Windows at a time.", 1)
-SAMPLERS = flags.DEFINE_list("samplers", "ddim,ddpm,dpm_solver", "Samplers to compile.")
-THRESHOLD = flags.DEFINE_string("threshold", "dynamic", "none, static or dynamic.")
-CHANNELS = flags.DEFINE_list("channels", "16,32", "Of each level of the network.")
-
 FACTOR = 8
 
 
@@ -92,23 +84,37 @@ def line(size: int, memory: dict[int, int]) -> tuple[float, float]:
     return float(clips), float(rest)
 
 
+def define_flags() -> None:
+    """Flags, only where this file is the program: tests import it beside others."""
+    flags.DEFINE_integer("size", 1024, "Pixels a side of the result.", 64)
+    flags.DEFINE_list("frames", "16,80", "Lengths of clips to compile for.")
+    flags.DEFINE_integer("window", 8, "Frames that the network sees at once.", 2)
+    flags.DEFINE_integer("group", 1, "Windows at a time.", 1)
+    flags.DEFINE_list("samplers", "ddim,ddpm,dpm_solver", "Samplers to compile.")
+    flags.DEFINE_string("threshold", "dynamic", "none, static or dynamic.")
+    flags.DEFINE_list("channels", "16,32", "Of each level of the network.")
+
+
 def main(_: list[str]) -> None:
-    channels = tuple(map(int, CHANNELS.value))
-    print(f"{SIZE.value}×{SIZE.value}, windows of {WINDOW.value}, groups of {GROUP.value}")
-    for sampler in SAMPLERS.value:
+    channels = tuple(map(int, flags.FLAGS.channels))
+    print(
+        f"{flags.FLAGS.size}×{flags.FLAGS.size}, windows of {flags.FLAGS.window}, groups of {flags.FLAGS.group}"
+    )
+    for sampler in flags.FLAGS.samplers:
         refiner = stage(
-            SIZE.value,
+            flags.FLAGS.size,
             sampler,
-            window=WINDOW.value,
-            group=GROUP.value,
+            window=flags.FLAGS.window,
+            group=flags.FLAGS.group,
             channels=channels,
-            threshold=THRESHOLD.value,
+            threshold=flags.FLAGS.threshold,
         )
-        memory = {int(n): temporary_bytes(refiner, int(n)) for n in FRAMES.value}
-        clips, rest = line(SIZE.value, memory)
+        memory = {int(n): temporary_bytes(refiner, int(n)) for n in flags.FLAGS.frames}
+        clips, rest = line(flags.FLAGS.size, memory)
         told = ", ".join(f"{n} frames {bytes_ / 2**20:.0f} MiB" for n, bytes_ in memory.items())
         print(f"{sampler:12} {told}: {clips:.2f} clips and {rest / 2**20:.0f} MiB", flush=True)
 
 
 if __name__ == "__main__":
+    define_flags()
     app.run(main)

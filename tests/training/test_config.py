@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from lumiere_jax.training.command_line import (
@@ -11,6 +12,7 @@ from lumiere_jax.training.command_line import (
     to_experiment,
 )
 from lumiere_jax.training.config import check_same_run, read_experiment, write_experiment
+from lumiere_jax.training.null_text import null_text
 from tests.training.tiny import tiny_experiment, with_train
 
 
@@ -49,7 +51,6 @@ def test_settings_that_are_none_can_be_flags():
         (dict(data=dict(image_frames=True)), r"set --config\.data\.image_frames=False"),
         (dict(train=dict(accumulate=3)), r"--config\.train\.accumulate=3 does not divide"),
         (dict(text=dict(width=48)), r"--config\.text\.width=48.*text_dim=32"),
-        (dict(data=dict(text="embeddings")), r"--config\.train\.text_dropout=0"),
     ],
 )
 def test_what_does_not_fit_names_the_flag_and_a_value_that_does(setting, message):
@@ -77,3 +78,15 @@ def test_an_unknown_flag_is_answered_with_the_nearest():
     line = explain_flags(argv, KeyError("stepz"))
     assert line == "--config.train.stepz is no setting; did you mean --config.train.steps?"
     assert "no such file" in explain_flags(["train", "--config=nowhere.py"], OSError(""))
+
+
+def test_dropping_stored_captions_needs_the_stored_null_text(tmp_path):
+    experiment = tiny_experiment("image")
+    data = dataclasses.replace(experiment.data, source=f"records:{tmp_path}", text="embeddings")
+    experiment = dataclasses.replace(experiment, data=data, text=None)
+    with pytest.raises(FileNotFoundError, match=r"null_text\.npy: no such file; .*text_dropout=0"):
+        null_text(experiment)
+    np.save(tmp_path / "null_text.npy", np.ones((2, 32), np.float16))
+    null = null_text(experiment)
+    assert null.embedding.shape == (1, data.text_length, 32)
+    assert null.mask.sum() == 2

@@ -36,11 +36,11 @@ def test_nested_dataclasses_and_tuples_come_back_equal(config):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ({}, "needs rate"),
-        ({"rate": 1, "inner": {"sizes": 3}}, r"Outer.inner.sizes: expected a list"),
-        ({"rate": 1, "colour": 1}, "no field colour"),
-        ({"rate": "x"}, "rate: expected float"),
-        ({"rate": 1, "name": None}, "name: expected str"),
+        ({}, "Outer.rate is missing"),
+        ({"rate": 1, "inner": {"sizes": 3}}, r"Outer.inner.sizes=3: expected tuple"),
+        ({"rate": 1, "colour": 1}, "Outer.colour is no setting"),
+        ({"rate": "x"}, "Outer.rate='x': expected float"),
+        ({"rate": 1, "name": None}, "Outer.name=None: expected str"),
     ],
 )
 def test_a_wrong_field_is_named(value, message):
