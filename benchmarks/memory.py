@@ -97,9 +97,8 @@ def define_flags() -> None:
 
 def main(_: list[str]) -> None:
     channels = tuple(map(int, flags.FLAGS.channels))
-    print(
-        f"{flags.FLAGS.size}×{flags.FLAGS.size}, windows of {flags.FLAGS.window}, groups of {flags.FLAGS.group}"
-    )
+    size, window, group = (flags.FLAGS[name].value for name in ("size", "window", "group"))
+    print(f"{size}×{size}, windows of {window}, groups of {group}")
     for sampler in flags.FLAGS.samplers:
         refiner = stage(
             flags.FLAGS.size,
