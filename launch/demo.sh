@@ -4,8 +4,8 @@
 set -euo pipefail
 PYTHON=${PYTHON:-python3}
 WORKDIR=${WORKDIR:-runs/demo}
-IMAGE_STEPS=${IMAGE_STEPS:-300}
-BASE_STEPS=${BASE_STEPS:-60}
+IMAGE_STEPS=${IMAGE_STEPS:-200}
+BASE_STEPS=${BASE_STEPS:-40}
 PROMPT=${PROMPT:-a red circle moves right on a dark background}
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
