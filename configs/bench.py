@@ -7,8 +7,9 @@ Channels 256-512-768-1024, two blocks a level, spatial and text attention at the
 levels, temporal attention at the coarsest, 80/40/20/10 frames; clips are the synthetic set's, drawn
 while they are read, so nothing has to be prepared. `image` is the same model before inflation.
 
-SIZES
-Counted by `python -m benchmarks.sizes --config=configs/bench.py:<stage>`.
+Counted by `python -m benchmarks.sizes --config=configs/bench.py:base`: 421.8 M spatial and 134.3 M
+temporal parameters, 1.04 GiB in bfloat16; a forward pass is 68.97 TFLOP for a clip of 80×128×128,
+1.14 TFLOP for one frame of `image`.
 """
 
 from ml_collections import ConfigDict

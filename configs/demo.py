@@ -161,7 +161,7 @@ def super_resolution(stage: str, temporal: TemporalConfig | None, **settings) ->
         diffusion=DiffusionConfig(prediction="clean"),
         sampler=SamplerConfig(sampler="dpm_solver", steps=8),
         super_resolution=SuperResolutionConfig(
-            factor=4, augmentation=(0.0, 0.3), sampling_augmentation=0.1
+            factor=4, augmentation=(0.0, 0.3), sampling_augmentation=0.05
         ),
         **settings,
     )
@@ -175,7 +175,7 @@ def ssr_image() -> Experiment:
         data=DataConfig(frames=80, size=128, image_frames=True, crop=64, batch_size=16),
         optimizer=OptimizerConfig(learning_rate=2e-3, schedule="cosine", warmup_steps=50),
         train=TrainConfig(
-            steps=1500, ema_decay=0.995, log_every=25, save_every=250, evaluate_every=500
+            steps=1000, ema_decay=0.995, log_every=25, save_every=250, evaluate_every=500
         ),
     )
 

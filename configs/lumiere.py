@@ -12,9 +12,16 @@ IF-II's form: most blocks at low resolution, attention at the coarsest level and
 here behind a stem that folds 4×4 pixels. Clips and their T5-XXL embeddings come from
 `python -m data.prepare` and `python -m data.embed_text`.
 
-SIZES
-Nothing of this size was trained here; the counts are those of
-`python -m benchmarks.sizes --config=configs/lumiere.py:<stage>`.
+Counted by `python -m benchmarks.sizes --config=configs/lumiere.py:base`, forward pass of one clip:
+
+    stage       spatial     temporal    forward pass                    weights in bfloat16
+    image       2186.8 M       -          5.72 TFLOP of   1×128×128      4.07 GiB
+    base        2186.8 M    1010.1 M    361.6  TFLOP of  80×128×128      5.95 GiB
+    ssr_image    849.7 M       -          6.55 TFLOP of   1×1024×1024    1.58 GiB
+    ssr          849.7 M     276.5 M    147.3  TFLOP of  16×1024×1024    2.10 GiB
+
+A step of `ssr_image` or `ssr` sees crops of 256×256, a sixteenth of that. Time and quality are not
+measured: nobody has trained these here.
 """
 
 from ml_collections import ConfigDict
