@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import NamedTuple
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 from etils import epath
 from PIL import Image
 
@@ -41,16 +42,27 @@ AUGMENTATION = flags.DEFINE_float("augmentation", None, "Noise on the low-resolu
 Arms = dict[str, np.ndarray]
 
 
-def refine_each_way(stage: Stage, low: np.ndarray, seed: int = 0) -> tuple[Arms, dict[str, list]]:
+class Ways(NamedTuple):
+    """One network under the settings of each arm; made once, for each compiles its program."""
+
+    consensus: Stage
+    apart: Stage
+    whole: Stage
+
+    @classmethod
+    def of(cls, stage: Stage, frames: int) -> Ways:
+        """Of a stage with the settings of the consensus."""
+        return cls(stage, stage.with_settings(overlap=0), stage.with_settings(window=frames))
+
+
+def refine_each_way(ways: Ways, low: np.ndarray, seed: int = 0) -> tuple[Arms, dict[str, list]]:
     """The clip refined in all ways, and where a new window takes over in each.
 
     Args:
-      stage: with the settings of the consensus.
       low: [t, h, w, 3] in [-1, 1].
     """
-    frames = len(low)
+    frames, stage, alone = len(low), ways.consensus, ways.apart
     windows = stage.plan(frames)
-    alone = stage.with_settings(overlap=0)
     keys = jax.random.split(jax.random.key(seed), 1)
     starts = alone.plan(frames).starts
     pieces = []
@@ -61,7 +73,7 @@ def refine_each_way(stage: Stage, low: np.ndarray, seed: int = 0) -> tuple[Arms,
     arms = {
         "consensus": _sample(stage, keys, low[None]),
         "apart": np.concatenate(pieces),
-        "one window": _sample(stage.with_settings(window=frames), keys, low[None]),
+        "one window": _sample(ways.whole, keys, low[None]),
     }
     # Two windows overlap for some frames: the middle of those is where the next one takes over.
     middle = -(-stage.settings.overlap // 2)
@@ -105,13 +117,14 @@ def run(stage: Stage, scenes: int, frames: int) -> tuple[dict, dict[str, np.ndar
     """Numbers of each arm (means over scenes), their curves, the clips, and the borders."""
     factor, size = stage.settings.factor, stage.settings.size
     shapes = MovingShapes(frames=frames, size=size, split="heldout")
+    ways = Ways.of(stage, frames)
     numbers: dict[str, dict[str, list]] = {}
     curves: dict[str, list] = {}
     clips = []
     for scene in range(scenes):
         truth = shapes.clip(scene)
         low = shrink(truth, factor)
-        arms, borders = refine_each_way(stage, from_uint8(low), seed=scene)
+        arms, borders = refine_each_way(ways, from_uint8(low), seed=scene)
         arms = {"truth": truth, "bicubic": bicubic(low, size), **arms}
         for name, video in arms.items():
             row = numbers.setdefault(name, {"psnr": [], "seam": []})
@@ -158,6 +171,7 @@ def sheet(arms: Arms, frames: int) -> np.ndarray:
 
 
 def main(_: list[str]) -> None:
+    logging.set_verbosity(logging.WARNING)  # Orbax tells a story at every load
     stages = [stage for stage in Lumiere.load(MODEL.value).cascade.stages if stage.refines]
     if not stages or stages[0].network.config.text_dim is not None:
         sys.exit(f"error: --model={MODEL.value} has no super-resolution that works without text")
