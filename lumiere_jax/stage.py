@@ -304,7 +304,8 @@ def refine_conditions(
     it (Saharia et al. 2022, section 2.4: noise conditioning augmentation). The noise is one field
     for the whole clip, so that windows agree on what they are given.
     """
-    clip = upsample(clip, *noise.shape[2:4], upsampling)
+    height, width = noise.shape[2:4]
+    clip = upsample(clip, height, width, upsampling)
     given = {"low_resolution": diffusion.add_noise(clip, noise, level)}
     return given | ({"augmentation": level} if config.augmentation else {})
 

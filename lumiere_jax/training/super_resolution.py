@@ -164,7 +164,8 @@ def measure(
     denoise = compose(predict, experiment.diffusion, experiment.sampler, null=null)
     refined = refine(denoise, clean, Conditions(text=text, **given), key, experiment)
     small = downsample(clean, config.factor)
-    interpolated = upsample(small, *clean.shape[2:4], config.upsampling)
+    height, width = clean.shape[2:4]
+    interpolated = upsample(small, height, width, config.upsampling)
     scores = {
         "psnr": decibels(jnp.clip(refined, -1, 1), clean),
         "psnr_interpolated": decibels(interpolated, clean),
