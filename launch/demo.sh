@@ -32,4 +32,4 @@ newest=$(ls -t "$WORKDIR"/samples/*.mp4 | head -1)
 echo "  clip           $newest"
 echo "  contact sheet  ${newest%.mp4}.png"
 echo "  loss curves    $WORKDIR/image/loss.png  $WORKDIR/base/loss.png"
-echo "A few minutes of training on a CPU give blobs of colour that begin to move; see README for real runs."
+echo "A few minutes on a CPU teach the background and one bright object, not yet colour, shape or motion: see README."

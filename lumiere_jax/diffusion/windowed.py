@@ -50,7 +50,7 @@ def windows(
       ValueError: a group below 1; when called, a clip of another length than planned.
     """
     if group < 1:
-        raise ValueError(f"--window_group={group} must be at least 1; use --window_group=1")
+        raise ValueError(f"group={group} windows at a time: must be at least 1; use group=1")
     if len(plan) == 1 and texts is None:
         return denoise
     weights = normalized_weights(plan, weights)

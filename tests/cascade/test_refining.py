@@ -98,7 +98,7 @@ def test_a_low_resolution_clip_of_another_size_is_refused(twice):
         ({"frames": 4, "overlap": 6}, 8, r"--overlap=6 .* use --overlap=3"),
         ({"tile": 9}, 8, r"--tile=9: .* multiples of 2 .* use --tile=8"),
         ({"tile": 8, "tile_overlap": 8}, 8, r"--tile_overlap=8 .* use --tile_overlap=7"),
-        ({"group": 0}, 8, r"--window_group=0 .* use --window_group=1"),
+        ({"group": 0}, 8, r"group=0 .* use group=1"),
         ({"weights": "flat"}, 8, r"--window_weights='flat' .* try 'ramp'"),
     ],
 )

@@ -151,5 +151,5 @@ def test_a_clip_of_another_length_than_planned_is_an_error():
 
 
 def test_a_group_below_one_is_an_error():
-    with pytest.raises(ValueError, match="use --window_group=1"):
+    with pytest.raises(ValueError, match="use group=1"):
         windows(denoise, PLAN, group=0)
