@@ -30,15 +30,6 @@ from lumiere_jax.models.ssr import downsample
 from lumiere_jax.stage import Stage
 from lumiere_jax.video import contact_sheet
 
-MODEL = flags.DEFINE_string("model", "runs/demo", "Training run or model folder.")
-OUTPUT = flags.DEFINE_string("output", "ablation", "Folder for the plot, the sheet, the numbers.")
-SCENES = flags.DEFINE_integer("scenes", 4, "Clips to refine.", 1)
-FRAMES = flags.DEFINE_integer("frames", 80, "Frames of each.", 2)
-WINDOW = flags.DEFINE_integer("window", 8, "Frames that the network sees at once.", 2)
-OVERLAP = flags.DEFINE_integer("overlap", 2, "Frames that neighbouring windows share.", 1)
-WEIGHTS = flags.DEFINE_string("window_weights", "uniform", "uniform, ramp or gaussian.")
-AUGMENTATION = flags.DEFINE_float("augmentation", None, "Noise on the low-resolution clip.")
-
 Arms = dict[str, np.ndarray]
 
 
@@ -170,25 +161,39 @@ def sheet(arms: Arms, frames: int) -> np.ndarray:
     return contact_sheet([arms[name] for name in rows], list(rows), columns=min(6, frames))
 
 
+def define_flags() -> None:
+    """Flags, only where this file is the program: tests import it beside others."""
+    flags.DEFINE_string("model", "runs/demo", "Training run or model folder.")
+    flags.DEFINE_string("output", "ablation", "Folder for the plot, the sheet, the numbers.")
+    flags.DEFINE_integer("scenes", 4, "Clips to refine.", 1)
+    flags.DEFINE_integer("frames", 80, "Frames of each.", 2)
+    flags.DEFINE_integer("window", 8, "Frames that the network sees at once.", 2)
+    flags.DEFINE_integer("overlap", 2, "Frames that neighbouring windows share.", 1)
+    flags.DEFINE_string("window_weights", "uniform", "uniform, ramp or gaussian.")
+    flags.DEFINE_float("augmentation", None, "Noise on the low-resolution clip.")
+
+
 def main(_: list[str]) -> None:
+    values = flags.FLAGS
     logging.set_verbosity(logging.WARNING)  # Orbax tells a story at every load
-    stages = [stage for stage in Lumiere.load(MODEL.value).cascade.stages if stage.refines]
+    stages = [stage for stage in Lumiere.load(values.model).cascade.stages if stage.refines]
     if not stages or stages[0].network.config.text_dim is not None:
-        sys.exit(f"error: --model={MODEL.value} has no super-resolution that works without text")
-    changes = {"window": WINDOW.value, "overlap": OVERLAP.value, "weights": WEIGHTS.value}
-    if AUGMENTATION.value is not None:
-        changes["augmentation"] = AUGMENTATION.value
+        sys.exit(f"error: --model={values.model} has no super-resolution that works without text")
+    changes = {"window": values.window, "overlap": values.overlap, "weights": values.window_weights}
+    if values.augmentation is not None:
+        changes["augmentation"] = values.augmentation
     stage = stages[0].with_settings(**changes)
-    means, curves, clips, borders = run(stage, SCENES.value, FRAMES.value)
+    means, curves, clips, borders = run(stage, values.scenes, values.frames)
     print(f"{'':12}{'PSNR dB':>10}{'seam':>8}")
     for name, row in means.items():
         print(f"{name:12}{row['psnr']:10.2f}{row['seam']:8.3f}")
-    folder = epath.Path(OUTPUT.value)
+    folder = epath.Path(values.output)
     folder.mkdir(parents=True, exist_ok=True)
     plot(curves, borders, means, folder / "consensus.png")
-    Image.fromarray(sheet(clips[0], FRAMES.value)).save(folder / "refined.png")
+    Image.fromarray(sheet(clips[0], values.frames)).save(folder / "refined.png")
     (folder / "consensus.json").write_text(json.dumps({"settings": changes, **means}, indent=2))
 
 
 if __name__ == "__main__":
+    define_flags()
     app.run(main)
