@@ -40,18 +40,26 @@ PROMPTS = (
 )
 
 
+DIFFUSION = DiffusionConfig(prediction="clean", weighting="velocity", min_snr_gamma=10.0)
+SAMPLER = SamplerConfig(sampler="dpm_solver", steps=20, guidance_scale=2.0)
+
+
 def unet(temporal: TemporalConfig | None) -> UNetConfig:
-    """Three levels, 32/16/8 pixels and 80/40/20 frames; text is read at the two coarser ones."""
+    """Patches of 4×4 pixels on two levels: 8×8 patches of 80 frames, 4×4 of 40; text at the second.
+
+    It predicts the clean clip: the noise of a patch has 48 numbers, and would fill 64 channels.
+    """
     return UNetConfig(
-        channels=(16, 32, 64),
-        blocks=(1, 1, 2),
-        attention=(False, True, True),
-        head_dim=16,
+        channels=(64, 128),
+        blocks=(1, 1),
+        attention=(False, True),
+        head_dim=32,
         groups=8,
         activation="silu",
         text_dim=TEXT.width,
         pool_heads=4,
         text_mask=True,
+        patch=4,
         temporal=temporal,
     )
 
@@ -72,12 +80,17 @@ def image() -> Experiment:
         stage="image",
         model=unet(temporal=None),
         text=TEXT,
-        diffusion=DiffusionConfig(prediction="velocity"),
-        sampler=SamplerConfig(sampler="dpm_solver", steps=20, guidance_scale=2.0),
-        data=DataConfig(frames=80, size=32, image_frames=True, batch_size=32, text_length=64),
-        optimizer=OptimizerConfig(learning_rate=1e-3, schedule="cosine", warmup_steps=50),
+        diffusion=DIFFUSION,
+        sampler=SAMPLER,
+        data=DataConfig(frames=80, size=32, image_frames=True, batch_size=64, text_length=64),
+        optimizer=OptimizerConfig(learning_rate=1e-3, schedule="cosine", warmup_steps=100),
         train=TrainConfig(
-            steps=2500, ema_decay=0.995, log_every=25, save_every=500, sample_prompts=PROMPTS
+            steps=4500,
+            ema_decay=0.998,
+            log_every=50,
+            save_every=1000,
+            evaluate_every=1000,
+            sample_prompts=PROMPTS,
         ),
     )
 
@@ -87,10 +100,10 @@ def base() -> Experiment:
     return Experiment(
         name="lumiere-demo",
         stage="base",
-        model=unet(TemporalConfig(head_dim=16)),
+        model=unet(TemporalConfig(head_dim=32)),
         text=TEXT,
-        diffusion=DiffusionConfig(prediction="velocity"),
-        sampler=SamplerConfig(sampler="dpm_solver", steps=20, guidance_scale=2.0),
+        diffusion=DIFFUSION,
+        sampler=SAMPLER,
         data=DataConfig(frames=80, size=32, batch_size=4, text_length=64),
         optimizer=OptimizerConfig(learning_rate=1e-3, schedule="cosine", warmup_steps=20),
         train=TrainConfig(

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from lumiere_jax.diffusion import schedule as schedules
 
 PREDICTIONS = ("noise", "velocity", "clean")
-WEIGHTINGS = ("plain", "min_snr")
+WEIGHTINGS = ("plain", "min_snr", "velocity")
 
 
 def check_choice(field: str, value: Any, choices: Sequence[str]) -> None:
@@ -44,8 +44,9 @@ class DiffusionConfig:
       zero_terminal_snr: rescale so that time 1 (timestep 999) is pure noise (arXiv 2305.08891).
       prediction: what the network emits: "noise", "velocity" (alpha noise - sigma clean) or
         "clean".
-      weighting: of the loss over time: "plain", or "min_snr" (arXiv 2303.09556).
-      min_snr_gamma: where the latter cuts.
+      weighting: of the loss over time: "plain"; "min_snr" (arXiv 2303.09556); or "velocity", which
+        counts the error of the velocity whatever is predicted (see `loss.loss_weight`).
+      min_snr_gamma: where the latter two cut, in units of the clean clip's squared error.
       learned_variance: the network has twice the channels, and the hybrid loss trains the second
         half (Nichol & Dhariwal 2021).
 
@@ -80,6 +81,12 @@ class DiffusionConfig:
             raise ValueError(
                 "zero_terminal_snr=True needs prediction='velocity' or 'clean': at the last step "
                 "there is no signal left to tell from the noise"
+            )
+
+        if self.weighting == "velocity" and self.prediction == "noise":
+            raise ValueError(
+                "weighting='velocity' needs prediction='clean' or 'velocity': near pure noise the "
+                "velocity's error is without bound for 'noise'; use weighting='min_snr'"
             )
 
     @property
