@@ -40,6 +40,22 @@ def test_min_snr_counts_the_clean_clips_error_up_to_gamma(prediction):
     np.testing.assert_allclose(loss_weight(jnp.asarray(time), config), expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("prediction", ["velocity", "clean"])
+def test_velocity_weighting_counts_the_velocitys_error_whatever_is_predicted(prediction):
+    """With |v - v'|² = (SNR + 1) |clean - clean'|², cut at gamma |clean - clean'|²."""
+    config = DiffusionConfig(prediction=prediction, weighting="velocity", min_snr_gamma=10.0)
+    time = np.array([0.01, 0.2, 0.5, 0.9, 1.0])
+    snr = np.exp(config.log_snr(time))
+    squared_error_of_clean = {"velocity": 1 / (1 + snr), "clean": 1.0}
+    expected = np.minimum(snr + 1, 10) * squared_error_of_clean[prediction]
+    np.testing.assert_allclose(loss_weight(jnp.asarray(time), config), expected, rtol=1e-4)
+
+
+def test_velocity_weighting_of_noise_is_refused():
+    with pytest.raises(ValueError, match="weighting='velocity' needs prediction='clean'"):
+        DiffusionConfig(prediction="noise", weighting="velocity")
+
+
 def test_a_network_that_emits_nothing_has_the_loss_of_the_noise():
     config = DiffusionConfig(prediction="noise")
     clean = jnp.zeros(CLIP)
