@@ -6,9 +6,11 @@ A diffusers folder of DeepFloyd IF becomes a model folder, and at once a video m
     python -m lumiere_jax.convert --from=diffusers --path=IF-I-XL-v1.0 --output=models/video \
         --inflate --size=64 --frames=16
 
-A training run becomes a model folder; its spatial half, a diffusers folder:
+A training run becomes a model folder with its averaged weights, and its style that folder's
+`style`; a style alone, a folder of its own; the spatial half of a model, a diffusers folder:
 
-    python -m lumiere_jax.convert --from=run --path=runs/demo --output=models/demo
+    python -m lumiere_jax.convert --from=run --path=runs/demo --output=models/demo --dtype=bfloat16
+    python -m lumiere_jax.convert --from=style --path=runs/demo/style --output=styles/mine
     python -m lumiere_jax.convert --to=diffusers --path=models/video --output=out/unet
 
 T5 encoders: `--from=huggingface` or `--from=t5x`, and `--to=t5x`.
@@ -25,8 +27,9 @@ from etils import epath
 
 if TYPE_CHECKING:
     from lumiere_jax.weights import Model
+    from lumiere_jax.weights.style import Style
 
-SOURCES = ("model", "diffusers", "deepfloyd", "huggingface", "t5x", "run")
+SOURCES = ("model", "diffusers", "deepfloyd", "huggingface", "t5x", "run", "style")
 TARGETS = ("model", "diffusers", "t5x")
 
 
@@ -37,7 +40,7 @@ class Conversion:
     Attributes:
       path: what to read.
       output: folder to write; must be empty or not exist.
-      source: what `path` is: a model folder, a U-Net, a T5 encoder, or a training run.
+      source: what `path` is: a model folder, a U-Net, a T5 encoder, a training run, or a style.
       target: what to write.
       name: the U-Net meant, where there are several, or its name in the new model.
       variant: fp16, where a folder holds both precisions.
@@ -72,10 +75,16 @@ def convert(request: Conversion) -> None:
     output = epath.Path(request.output)
     if output.exists() and any(output.iterdir()):  # said before the work, not after it
         raise FileExistsError(f"--output={output} is not empty; choose another or remove it")
-    model = _read(request)
-    if request.inflate:
-        model = _inflate(model, request)
-    _write(model, request)
+    if request.source == "style":
+        _convert_style(request)
+    else:
+        model = _read(request)
+        style = _style_beside(request)
+        if request.inflate:
+            model = _inflate(model, request)
+        _write(model, request)
+        if style is not None:
+            _write_style(output / "style", style, request.dtype)
     print(f"done: {output}")
 
 
@@ -86,12 +95,45 @@ def _read(request: Conversion) -> Model:
     if request.source == "model":
         return read_model(request.path, dtype=request.dtype)
     if request.source == "run":
-        from lumiere_jax.training.model import run_model
+        from lumiere_jax.training.model import is_run, run_model
 
+        if not is_run(request.path):
+            raise FileNotFoundError(
+                f"--path={request.path} is no training run: no stage with checkpoints there; give "
+                "the --workdir of python -m lumiere_jax.train, or another --from"
+            )
         return run_model(request.path)
     if request.source in ("diffusers", "deepfloyd"):
         return importing.import_diffusers(request.path, name=request.name, **options)
     return importing.import_t5(request.path, **options)
+
+
+def _style_beside(request: Conversion) -> Style | None:
+    """The style that goes along with a run or a model folder, where there is one."""
+    from lumiere_jax.loaded_model import load_style
+    from lumiere_jax.training.model import has_style
+
+    style = epath.Path(request.path) / "style"
+    found = {"run": has_style(request.path), "model": (style / "style.json").exists()}
+    if request.target != "model" or not found.get(request.source):
+        return None
+    return load_style(style)
+
+
+def _convert_style(request: Conversion) -> None:
+    from lumiere_jax.loaded_model import load_style
+
+    if request.target != "model" or request.inflate:
+        flag = "--inflate" if request.inflate else f"--to={request.target}"
+        raise ValueError(f"{flag} is for networks; leave it out to convert a style")
+    _write_style(request.output, load_style(request.path, flag="--path"), request.dtype)
+
+
+def _write_style(folder: epath.PathLike, style: Style, dtype: str | None) -> None:
+    from lumiere_jax.weights.style import write_style
+
+    write_style(folder, style, dtype=dtype)
+    print(f"style: {folder} ({'factors' if style.weights is None else 'weights'})")
 
 
 def _inflate(model: Model, request: Conversion) -> Model:

@@ -216,21 +216,25 @@ def _row(request: Request, index: int) -> dict[str, Any]:
     return {"prompt": request.prompts[index], "shots": shots, "seed": int(request.seeds[index])}
 
 
-def load_style(folder: epath.PathLike) -> Style:
+def load_style(folder: epath.PathLike, *, flag: str = "--style") -> Style:
     """A style's folder (`style.json`), or what a run of the style stage has learnt so far.
+
+    Args:
+      folder: of either, or of the model or run that has it as its `style`.
+      flag: that named the folder, for the error.
 
     Raises:
       FileNotFoundError: the folder holds neither.
     """
     folder = epath.Path(folder)
-    if (folder / "style.json").exists():
-        return read_style(folder)
-    for run in (folder, folder / "style"):
-        if (run / "config.json").exists():
+    for place in (folder / "style", folder):
+        if (place / "style.json").exists():
+            return read_style(place)
+        if (place / "config.json").exists():
             from lumiere_jax.training.model import run_style
 
-            return run_style(run)
+            return run_style(place)
     raise FileNotFoundError(
-        f"--style={folder}: neither a style nor a run of the style stage; train one with "
+        f"{flag}={folder}: neither a style nor a run of the style stage; train one with "
         "python -m lumiere_jax.train --config=…:style"
     )

@@ -142,13 +142,3 @@ def test_errors_are_one_line_from_the_command_line(folder, tmp_path):
     assert done.stderr.splitlines()[-1].startswith("error: --output=")
     assert "Traceback" not in done.stderr
     assert (tmp_path / "full" / "file").read_text() == "mine"
-
-
-def test_a_training_run_becomes_a_model_folder(tmp_path, monkeypatch):
-    from lumiere_jax.training import model as training_model
-
-    config = T5Config(vocabulary_size=384, width=8, feed_forward=16, heads=2, layers=1, head_dim=4)
-    part = Part(config=config, params=network(config).init(jax.random.key(0)))
-    monkeypatch.setattr(training_model, "run_model", lambda path: Model(parts={"text": part}))
-    _run("run", path=tmp_path / "run", output=str(tmp_path / "model"))
-    _same(read_model(tmp_path / "model").parts["text"].params, part.params)

@@ -33,14 +33,21 @@ def run_model(folder: epath.PathLike) -> Model:
 
     Raises:
       FileNotFoundError: nothing was trained there.
+      ValueError: only a style was, or the stages read different text.
     """
-    folders = _stage_folders(epath.Path(folder))
+    folder = epath.Path(folder)
+    folders = _stage_folders(folder)
     if not folders:
         raise FileNotFoundError(
             f"{folder} holds neither a model (model.json) nor a training run "
             "(config.json): train one with python -m lumiere_jax.train, or name another --model"
         )
     runs = {name: load_run(path) for name, path in folders.items()}
+    if any(run.experiment.stage == "style" for run in runs.values()):
+        raise ValueError(
+            f"{folder} is a style, which changes a model: load or convert {folder.parent}, and "
+            "give this as --style (convert: --from=style)"
+        )
     _check_one_text_encoder(runs)
     first = next(iter(runs.values()))
     parts = {}
@@ -65,13 +72,21 @@ def run_model(folder: epath.PathLike) -> Model:
     return Model(parts=parts, settings=settings)
 
 
+def has_style(folder: epath.PathLike) -> bool:
+    """Whether a style was trained in this run."""
+    return (epath.Path(folder) / "style" / "checkpoints").exists()
+
+
 def run_style(folder: epath.PathLike) -> Style:
     """The style that a run of the `style` stage has learnt so far.
 
     Raises:
       FileNotFoundError: no run there, or no checkpoint yet.
+      ValueError: a run of another stage.
     """
     run = load_run(folder)
+    if run.experiment.stage != "style":
+        raise ValueError(f"{folder} is the stage {run.experiment.stage!r}, not a style")
     rank = run.experiment.train.low_rank
     settings: dict[str, Any] = {"rank": rank, "steps": run.step, "name": run.experiment.name}
     if rank:

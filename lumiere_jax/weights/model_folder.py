@@ -21,7 +21,7 @@ from etils import epath
 
 from lumiere_jax.models import T5Config, UNetConfig, network
 from lumiere_jax.weights.dataclass_json import from_json, to_json
-from lumiere_jax.weights.safetensors_file import SafetensorsFile, TensorInfo, write_safetensors
+from lumiere_jax.weights.safetensors_file import SafetensorsFile, write_parameters
 from lumiere_jax.weights.tree import (
     Params,
     Shardings,
@@ -84,7 +84,7 @@ def write_model(folder: epath.PathLike, model: Model, *, dtype: Any = None) -> N
         description["networks"][name] = _describe(name, part)
     folder.mkdir(parents=True, exist_ok=True)
     for name, part in model.parts.items():
-        _write_params(folder / f"{name}.safetensors", part.params, dtype)
+        write_parameters(folder / f"{name}.safetensors", flatten(part.params), dtype)
         tokenizer = epath.Path(part.settings.get("tokenizer", "bytes"))
         if tokenizer.is_file() and not (folder / tokenizer.name).exists():
             tokenizer.copy(folder / tokenizer.name)
@@ -139,17 +139,6 @@ def _check_shapes(found: dict[str, tuple[int, ...]], config: Any, where: str) ->
         if tuple(found[path]) != tuple(shape):
             raise ValueError(f"{where}: {path} is {tuple(found[path])}, expected {tuple(shape)}")
     return shapes
-
-
-def _write_params(path: epath.Path, params: Params, dtype: Any) -> None:
-    flat = flatten(params)
-    tensors = {
-        name: TensorInfo(tuple(leaf.shape), np.dtype(dtype or leaf.dtype))
-        for name, leaf in flat.items()
-    }
-    write_safetensors(
-        path, tensors, lambda name: np.asarray(flat[name]).astype(tensors[name].dtype, copy=False)
-    )
 
 
 def describe_model(folder: epath.PathLike) -> Model:

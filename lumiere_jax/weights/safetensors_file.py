@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -135,3 +135,20 @@ def write_safetensors(
             if (array.shape, array.dtype) != info:
                 raise ValueError(f"{path}: {name} is {array.dtype}{array.shape}, not {info}")
             file.write(np.ascontiguousarray(array).tobytes())
+
+
+def write_parameters(path: epath.PathLike, flat: Mapping[str, Any], dtype: Any = None) -> None:
+    """Writes named arrays, of JAX or NumPy.
+
+    Args:
+      path: of the new file.
+      flat: name → array.
+      dtype: `bfloat16` or `float32`; None keeps each array's own.
+    """
+    tensors = {
+        name: TensorInfo(tuple(leaf.shape), np.dtype(dtype or leaf.dtype))
+        for name, leaf in flat.items()
+    }
+    write_safetensors(
+        path, tensors, lambda name: np.asarray(flat[name]).astype(tensors[name].dtype, copy=False)
+    )

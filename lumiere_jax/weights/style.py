@@ -17,7 +17,7 @@ import numpy as np
 from etils import epath
 
 from lumiere_jax.models.stunet import OBSERVATION, TEMPORAL
-from lumiere_jax.weights.safetensors_file import SafetensorsFile, TensorInfo, write_safetensors
+from lumiere_jax.weights.safetensors_file import SafetensorsFile, write_parameters
 from lumiere_jax.weights.tree import Params, flatten, unflatten
 
 FORMAT = {"format": "lumiere_jax style", "version": 1}
@@ -51,7 +51,7 @@ def add_factors(params: Params, factors: Params) -> Params:
     flat, difference = flatten(params), flatten(factors)
     names = {path.rpartition("/")[0] for path in difference}
     for name in sorted(names):
-        down, up = difference[f"{name}/down"], difference[f"{name}/up"]
+        down, up = (difference[f"{name}/{end}"].astype(np.float32) for end in ("down", "up"))
         size = None if name not in flat else np.prod(flat[name].shape)
         if size != down.shape[0] * up.shape[-1]:
             raise ValueError(f"this style belongs to another architecture: {name} differs")
@@ -94,8 +94,13 @@ def _is_video(path: str) -> bool:
     return bool({TEMPORAL, OBSERVATION} & set(path.split("/")))
 
 
-def write_style(folder: epath.PathLike, style: Style) -> None:
+def write_style(folder: epath.PathLike, style: Style, *, dtype: Any = None) -> None:
     """Writes a style's folder; `style.json` last, so that one without it is unfinished.
+
+    Args:
+      folder: a folder that does not exist yet, or is empty.
+      style: weights or factors.
+      dtype: `bfloat16` or `float32`; None keeps each array's own.
 
     Raises:
       FileExistsError: something is in the folder already.
@@ -106,8 +111,7 @@ def write_style(folder: epath.PathLike, style: Style) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     kind = "factors" if style.factors is not None else "weights"
     flat = flatten(getattr(style, kind))
-    tensors = {name: TensorInfo(tuple(x.shape), np.dtype(x.dtype)) for name, x in flat.items()}
-    write_safetensors(folder / "style.safetensors", tensors, lambda name: np.asarray(flat[name]))
+    write_parameters(folder / "style.safetensors", flat, dtype)
     description = FORMAT | {"kind": kind, "settings": dict(style.settings)}
     (folder / "style.json").write_text(json.dumps(description, indent=2) + "\n")
 
