@@ -1,0 +1,101 @@
+"""Draws a few captioned pictures in one style, for the style stage to learn.
+
+    python -m data.render_style --output=style/ --count=8 --size=32
+
+Scenes of the synthetic set as a blueprint: white outlines on squared blue paper, faintly filled with
+their colour. `--config=configs/demo.py:style --config.data.source=images:style` then teaches the
+image half this look. Pictures of one's own do as well: a folder of images, a text file beside each.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tqdm
+from absl import app, flags
+from etils import epath
+from jaxtyping import UInt8
+from PIL import Image
+
+from lumiere_jax.input_pipeline import MovingShapes
+from lumiere_jax.input_pipeline.rendering import signed_distance
+from lumiere_jax.input_pipeline.scenes import COLOURS, Scene
+
+PAPER, LINE, INK = (28, 66, 150), (52, 94, 180), (245, 248, 255)
+SQUARES = 4  # of the paper, along a side
+FILLED = 0.45  # of the colour in a shape's inside
+OUTLINE = 0.045  # its width, in units of the frame's side
+
+
+def blueprint(scene: Scene, time: float, size: int) -> UInt8[np.ndarray, "h w 3"]:
+    """The scene at a clip time in [0, 1], as a blueprint of size × size pixels."""
+    pose = scene.pose(np.array([time]))
+    place = (np.arange(size) + 0.5) / size
+    distance = signed_distance(
+        scene.attributes.shape,
+        (place[None, None, :] - pose.x[0]).astype(np.float32),
+        (place[None, :, None] - pose.y[0]).astype(np.float32),
+        np.float32(pose.radius[0]),
+        np.float32(pose.angle[0]) if pose.angle.any() else None,
+    )[0]
+    inside = _antialiased(-distance, size)[..., None]
+    outline = _antialiased(OUTLINE / 2 - np.abs(distance), size)[..., None]
+    paper = np.where(_on_a_line(size)[..., None], LINE, PAPER).astype(np.float32)
+    colour = np.array(COLOURS[scene.attributes.colour], np.float32)
+    picture = paper + FILLED * inside * (colour - paper)
+    picture += outline * (np.array(INK, np.float32) - picture)
+    return np.round(picture).astype(np.uint8)
+
+
+def _antialiased(distance: np.ndarray, size: int) -> np.ndarray:
+    """How much of a pixel lies where `distance`, in units of the frame's side, is positive."""
+    return np.clip(0.5 + distance * size, 0, 1)
+
+
+def _on_a_line(size: int) -> np.ndarray:
+    number = np.arange(size)
+    first = number * SQUARES // size != (number - 1) * SQUARES // size
+    return first[:, None] | first[None, :]
+
+
+def write_pictures(shapes: MovingShapes, output: epath.PathLike) -> None:
+    """Writes a picture of every scene of a set as `style-<number>.png` and `.txt`.
+
+    Raises:
+      FileExistsError: the folder holds something.
+    """
+    output = epath.Path(output)
+    if output.exists() and any(output.iterdir()):
+        raise FileExistsError(f"--output={output} is not empty; give a new folder")
+    output.mkdir(parents=True, exist_ok=True)
+    for index in tqdm.trange(len(shapes), unit="picture"):
+        path = output / f"style-{index:02d}.png"
+        with path.open("wb") as file:
+            picture = blueprint(shapes.scene(index), 0.5, shapes.size)
+            Image.fromarray(picture).save(file, format="PNG")
+        path.with_suffix(".txt").write_text(shapes.caption(index) + "\n")
+
+
+def define_flags() -> None:
+    """Flags, only where this file is the program: tests import it beside others."""
+    flags.DEFINE_string("output", None, "Folder to write; new or empty.", required=True)
+    flags.DEFINE_integer("count", 8, "Pictures.", lower_bound=1)
+    flags.DEFINE_integer("size", 32, "Height and width in pixels.", lower_bound=8)
+    flags.DEFINE_integer("seed", 0, "Other scenes for every seed.", lower_bound=0)
+
+
+def main(argv: list[str]) -> None:
+    """Writes what the flags say."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument {argv[1]!r}; write --flag=value")
+    values = flags.FLAGS
+    shapes = MovingShapes(size=values.size, seed=values.seed, examples=values.count)
+    try:
+        write_pictures(shapes, values.output)
+    except FileExistsError as error:
+        raise SystemExit(f"error: {error}") from None
+    print(f"{len(shapes)} pictures with captions in {values.output}")
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)
