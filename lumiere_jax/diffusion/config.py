@@ -41,6 +41,8 @@ class DiffusionConfig:
       shift: reference resolution / resolution, e.g. 64 / 128; moves the log-SNR of a continuous
         schedule by 2 log(shift) (arXiv 2301.11093). 1 leaves it.
       lowest_log_snr, highest_log_snr: ends of a continuous schedule, before the shift.
+      time_shift: of the times that training draws: below 1 they crowd at high noise, where the
+        schedule stays as it is, see `times.shift_times`.
       zero_terminal_snr: rescale so that time 1 (timestep 999) is pure noise (arXiv 2305.08891).
       prediction: what the network emits: "noise", "velocity" (alpha noise - sigma clean) or
         "clean".
@@ -58,6 +60,7 @@ class DiffusionConfig:
     shift: float = 1.0
     lowest_log_snr: float = -15.0
     highest_log_snr: float = 15.0
+    time_shift: float = 1.0
     zero_terminal_snr: bool = False
     prediction: str = "velocity"
     weighting: str = "plain"
@@ -69,6 +72,7 @@ class DiffusionConfig:
         check_choice("prediction", self.prediction, PREDICTIONS)
         check_choice("weighting", self.weighting, WEIGHTINGS)
         check_range("shift", self.shift, 1 / 64, 64)
+        check_range("time_shift", self.time_shift, 1 / 64, 64)
         check_range("min_snr_gamma", self.min_snr_gamma, 1e-3, 1e6)
         check_range("lowest_log_snr", self.lowest_log_snr, -30, self.highest_log_snr - 1)
         check_range("highest_log_snr", self.highest_log_snr, self.lowest_log_snr + 1, 30)

@@ -14,6 +14,7 @@ from lumiere_jax.diffusion.config import DiffusionConfig
 from lumiere_jax.diffusion.denoiser import emit
 from lumiere_jax.diffusion.estimate import Conditions
 from lumiere_jax.diffusion.schedule import TIMESTEPS
+from lumiere_jax.diffusion.times import shift_times
 from lumiere_jax.diffusion.variance import variational_bound
 
 
@@ -65,7 +66,7 @@ def diffusion_loss(
 def stratified_times(
     key: PRNGKeyArray, batch: int, config: DiffusionConfig, dtype: Any = jnp.float32
 ) -> Float[Array, " b"]:
-    """Uniform times in [0, 1), one in each of `batch` equal parts.
+    """Times in [0, 1), one in each of `batch` equal parts; uniform, but for `config.time_shift`.
 
     One random offset for the whole batch: each time is uniform, and together they cover the range
     evenly, which lowers the variance of the loss (Kingma et al., arXiv 2107.00630, sec. I.1). A
@@ -73,6 +74,7 @@ def stratified_times(
     """
     offset = jax.random.uniform(key, (), dtype)
     time = (offset + jnp.arange(batch, dtype=dtype) / batch) % 1
+    time = shift_times(time, config.time_shift)
     if config.discrete:
         time = jnp.minimum(jnp.floor(time * TIMESTEPS), TIMESTEPS - 1) / TIMESTEPS
     return time

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from lumiere_jax.diffusion.config import check_choice, check_range
 from lumiere_jax.diffusion.samplers import SAMPLERS
 from lumiere_jax.diffusion.schedule import TIMESTEPS
-from lumiere_jax.diffusion.times import SECTIONS, SPACINGS, spaced_times, with_jumps
+from lumiere_jax.diffusion.times import SECTIONS, SPACINGS, shift_grid, spaced_times, with_jumps
 
 VARIANCES = ("small", "large", "learned")
 THRESHOLDS = ("none", "static", "dynamic")
@@ -25,6 +25,7 @@ class SamplerConfig:
       steps: denoising steps, 1 to 1000. Heun calls the network twice a step.
       spacing: "trailing", "leading", "linspace", or a list of DeepFloyd IF such as "fast27", which
         fixes the steps.
+      time_shift: below 1 the steps crowd at high noise, see `times.shift_times`.
       eta: DDIM's noise, 0 (none) to 1 (as much as DDPM).
       variance: DDPM's: "small", "large", or "learned" where the network has learned it.
       jump_length, jump_repeats: resampling jumps, see `times.with_jumps`; 0 for none.
@@ -41,6 +42,7 @@ class SamplerConfig:
     sampler: str = "ddim"
     steps: int = 50
     spacing: str = "trailing"
+    time_shift: float = 1.0
     eta: float = 0.0
     variance: str = "small"
     jump_length: int = 0
@@ -59,6 +61,7 @@ class SamplerConfig:
         check_choice("variance", self.variance, VARIANCES)
         check_choice("threshold", self.threshold, THRESHOLDS)
         check_range("steps", self.steps, 1, TIMESTEPS)
+        check_range("time_shift", self.time_shift, 1 / 64, 64)
         check_range("eta", self.eta, 0, 1)
         check_range("jump_length", self.jump_length, 0, TIMESTEPS)
         check_range("jump_repeats", self.jump_repeats, 1, TIMESTEPS)
@@ -82,5 +85,5 @@ class SamplerConfig:
 
     def times(self) -> Float[np.ndarray, " n"]:
         """The times to visit, from noise to CLEAN; they rise where the sampler jumps back."""
-        times = spaced_times(self.spacing, self.steps)
+        times = shift_grid(spaced_times(self.spacing, self.steps), self.time_shift)
         return with_jumps(times, self.jump_length, self.jump_repeats)

@@ -6,10 +6,13 @@ All on the grid of 1000 timesteps that imported weights were trained on. The las
 
 from __future__ import annotations
 
+from typing import Any
+
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from lumiere_jax.diffusion.schedule import CLEAN, TIMESTEPS
+from lumiere_jax.diffusion.schedule import CLEAN, TIMESTEPS, is_numpy
 
 SPACINGS = ("trailing", "leading", "linspace")
 
@@ -58,6 +61,34 @@ def _respaced(counts: tuple[int, ...]) -> np.ndarray:
         timesteps.append(start + np.rint(np.cumsum([0.0, *[stride] * (count - 1)])))
         start += length
     return np.concatenate(timesteps)
+
+
+def shift_times(times: Any, shift: float) -> Any:
+    """Times moved along the cosine schedule to where its log-SNR is lower by -2 log(shift).
+
+    What many frames show together is decided at noise that hides each of them: below 1 the times
+    crowd there, and the network is still told the time that its schedule gives the noise. (The
+    density moves; `DiffusionConfig.shift` moves the schedule.) tan(angle) of the cosine schedule is
+    sigma / alpha, which is divided by `shift`; times below 0 and the ends stay.
+
+    Args:
+      times: NumPy or JAX numbers in [0, 1], or CLEAN.
+      shift: e.g. 1/3; 1 leaves them.
+    """
+    if shift == 1:
+        return times
+    numpy = np if is_numpy(times) else jnp
+    angle = np.pi / 2 * numpy.maximum(times, 0)
+    moved = numpy.arctan2(numpy.sin(angle), shift * numpy.cos(angle)) * (2 / np.pi)
+    return numpy.where(times < 0, times, moved)
+
+
+def shift_grid(times: Float[np.ndarray, " n"], shift: float) -> Float[np.ndarray, " m"]:
+    """`shift_times` of a falling list, on the grid again; times that fall together become one."""
+    if shift == 1:
+        return times
+    steps = np.rint(shift_times(times, shift) * TIMESTEPS).clip(-1, TIMESTEPS - 1).astype(int)
+    return np.unique(steps)[::-1] / TIMESTEPS
 
 
 def from_strength(times: Float[np.ndarray, " n"], strength: float) -> Float[np.ndarray, " m"]:

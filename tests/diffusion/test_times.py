@@ -1,8 +1,14 @@
 import numpy as np
 import pytest
 
-from lumiere_jax.diffusion import CLEAN, SamplerConfig
-from lumiere_jax.diffusion.times import SECTIONS, from_strength, spaced_times, with_jumps
+from lumiere_jax.diffusion import CLEAN, DiffusionConfig, SamplerConfig
+from lumiere_jax.diffusion.times import (
+    SECTIONS,
+    from_strength,
+    shift_times,
+    spaced_times,
+    with_jumps,
+)
 
 
 @pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
@@ -18,6 +24,26 @@ def test_spacings_visit_the_timesteps_of_diffusers(golden, spacing, steps):
 def test_respaced_lists_are_those_of_deepfloyd(golden, name):
     kept = np.load(golden / "if_original/sampler.npz")[f"respacing/{name}"]
     np.testing.assert_array_equal(np.rint(spaced_times(name, 50)[:-1] * 1000), kept[::-1])
+
+
+def test_shifted_times_are_where_a_shifted_schedule_has_the_same_noise():
+    times = np.array([0.05, 0.3, 0.5, 0.8, 0.95])
+    told = DiffusionConfig().log_snr(shift_times(times, 0.25))
+    moved = DiffusionConfig(shift=0.25).log_snr(times)
+    np.testing.assert_allclose(told, moved, atol=2e-3)  # but for the cut ends of log-SNR
+
+
+def test_shifted_times_keep_their_ends_and_their_order():
+    times = SamplerConfig(steps=20, time_shift=1 / 3).times()
+    assert (times[0], times[-1]) == (0.999, CLEAN)
+    assert len(times) == 21
+    assert (np.diff(times) < 0).all()
+    np.testing.assert_array_equal(SamplerConfig(steps=20, time_shift=1).times()[:2], [0.999, 0.949])
+
+
+def test_many_shifted_times_on_the_grid_stay_distinct():
+    times = SamplerConfig(steps=1000, time_shift=1 / 8).times()
+    assert (np.diff(times) < 0).all()
 
 
 def test_strength_keeps_the_times_at_or_below_it():
