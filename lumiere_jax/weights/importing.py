@@ -10,6 +10,7 @@ from lumiere_jax.diffusion import DiffusionConfig, SamplerConfig
 from lumiere_jax.models import UNetConfig
 from lumiere_jax.weights.dataclass_json import to_json
 from lumiere_jax.weights.model_folder import Model, Part, check_text_widths
+from lumiere_jax.weights.scheduler import scheduler_settings
 from lumiere_jax.weights.t5 import read_t5
 from lumiere_jax.weights.unet import read_unet, sample_size
 
@@ -21,7 +22,7 @@ TOKENIZER = "spiece.model"
 def import_diffusers(
     path: epath.PathLike, *, name: str | None = None, variant: str | None = None, dtype: Any = None
 ) -> Model:
-    """A U-Net folder, or a pipeline folder with `unet` and perhaps `text_encoder`.
+    """A U-Net folder, or a pipeline's with `unet`, and perhaps `scheduler` and `text_encoder`.
 
     Args:
       path: what `read_unet` reads.
@@ -31,12 +32,13 @@ def import_diffusers(
 
     Raises:
       FileNotFoundError: nothing of that kind there.
-      ValueError: not a U-Net of IF, or a text encoder of another width than it reads.
+      ValueError: not a U-Net of IF, a scheduler that we do not compute, or a text encoder of
+        another width than the U-Net reads.
     """
     options = {"variant": variant, "dtype": dtype}
     config, params = read_unet(path, **options)
     name = name or ("ssr" if config.low_resolution else "base")
-    settings = _settings(config, sample_size(path))
+    settings = _settings(path, config)
     parts = {name: Part(config=config, params=params, settings=settings)}
     if (epath.Path(path) / "text_encoder").exists():
         parts |= import_t5(path, **options).parts
@@ -63,8 +65,8 @@ def _find_tokenizer(path: epath.Path) -> str:
     return str(found[0]) if found else TOKENIZER
 
 
-def _settings(config: UNetConfig, size: int | None) -> dict[str, Any]:
-    """IF's diffusion and its pipelines' sampling: stage I, or II with weaker guidance."""
+def _settings(path: epath.PathLike, config: UNetConfig) -> dict[str, Any]:
+    """The diffusion and the sampling of the pipeline, and IF's own where it does not say."""
     stage_two = config.low_resolution
     learned = config.out_channels == 2 * config.in_channels
     diffusion = DiffusionConfig(
@@ -80,8 +82,9 @@ def _settings(config: UNetConfig, size: int | None) -> dict[str, Any]:
         quantile=0.95,
         ceiling=1.0 if stage_two else 1.5,
     )
+    diffusion, sampler = scheduler_settings(path, config, diffusion, sampler)
     settings = {"diffusion": to_json(diffusion), "sampler": to_json(sampler), "frames": 1}
-    settings["size"] = size or (256 if stage_two else 64)
+    settings["size"] = sample_size(path) or (256 if stage_two else 64)
     if stage_two:
         settings |= {"augmentation": 0.25, "upsampling": "align_corners"}
     return settings
