@@ -15,6 +15,7 @@ from lumiere_jax.models.stunet import inflate, inflate_params
 from lumiere_jax.weights import read_unet, read_unet_config, write_unet
 from lumiere_jax.weights.safetensors_file import TensorInfo
 from lumiere_jax.weights.tree import flatten
+from lumiere_jax.weights.unet import sample_size
 from lumiere_jax.weights.unet_config import config_from_diffusers
 from lumiere_jax.weights.unet_names import unet_entries
 
@@ -191,6 +192,26 @@ def test_deepfloyd_and_diffusers_configurations_mean_the_same(golden, tmp_path, 
     shutil.copy(original, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(fields["diffusers_config"]))
     assert read_unet_config(tmp_path) == read_unet_config(original)
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_folder_as_deepfloyd_publishes_it_is_read_by_its_config_yml(golden, tmp_path, stage):
+    original = golden / "if_original" / f"stage{stage}.safetensors"
+    fields = json.loads((golden / "if_original" / f"stage{stage}_config.json").read_text())
+    shutil.copy(original, tmp_path / "pytorch_model.safetensors")
+    lines = [f"  {name}: {value!r}" for name, value in fields["original_config"].items()]
+    text = "\n".join(["params:", *lines]).replace("True", "true")
+    assert "  attention_resolutions: '8'\n" in text
+    (tmp_path / "config.yml").write_text(text)
+    config, params = read_unet(tmp_path)
+    again, expected = read_unet(original)
+    assert config == again
+    assert config.head_dim == 16  # not the published models' 64
+    _same(params, expected)
+    assert sample_size(tmp_path) == fields["original_config"]["image_size"]
+    (tmp_path / "config.yml").write_text(text.replace("channels: 16", "channels: 24"))
+    with pytest.raises(ValueError, match="not divisible by head_dim=24"):
+        read_unet_config(tmp_path)
 
 
 @pytest.mark.parametrize(
