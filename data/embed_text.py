@@ -71,7 +71,8 @@ def embed_folder(
 
     Raises:
       FileNotFoundError: `source` is no finished folder.
-      ValueError: `output` was made with other settings: by another encoder, from other clips.
+      ValueError: `output` was made with other settings: by another encoder, from other clips; or
+        a shard of `source` is damaged.
     """
     source, output = epath.Path(source), epath.Path(output)
     index = read_index(source)
@@ -89,6 +90,7 @@ def embed_folder(
         for shard in index["shards"]:
             note = notes / f"{shard['file']}.json"
             if not note.exists():
+                _check_whole(source / shard["file"], shard)
                 _embed_shard(source / shard["file"], output / shard["file"], note, embed)
             shards.append(json.loads(note.read_text()))
             bar.update(shard["records"])
@@ -122,6 +124,14 @@ def _check_same(before: dict[str, Any] | None, now: dict[str, Any], output: epat
                 f"--output={output} was made with another {name} ({before.get(name)}, now {value});"
                 " embeddings of both must not be mixed: give a new --output"
             )
+
+
+def _check_whole(path: epath.Path, shard: dict[str, Any]) -> None:
+    if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != shard["sha256"]:
+        raise ValueError(
+            f"{path} is missing or is not what index.json says of it; copy it again, or make the "
+            "folder again with `python -m data.prepare`"
+        )
 
 
 def _embed_shard(source: epath.Path, target: epath.Path, note: epath.Path, embed: Embed) -> None:
