@@ -186,6 +186,8 @@ def define_flags() -> None:
 
 def main(_: list[str]) -> None:
     """Flags in, one call, result out."""
+    if not logging.level_debug():
+        logging.set_verbosity(logging.WARNING)  # Orbax tells a story at every load
     renamed = {"source": "from", "target": "to"}
     names = [field.name for field in dataclasses.fields(Conversion)]
     values = {name: flags.FLAGS[renamed.get(name, name)].value for name in names}
