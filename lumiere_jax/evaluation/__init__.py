@@ -1,0 +1,8 @@
+"""Measures a trained model: what `python -m lumiere_jax.evaluate` does, a file a measurement."""
+
+from lumiere_jax.evaluation.evaluation import evaluate
+from lumiere_jax.evaluation.results_folder import ResultsFolder
+from lumiere_jax.evaluation.settings import EvaluationSettings
+from lumiere_jax.evaluation.table import table
+
+__all__ = ["EvaluationSettings", "ResultsFolder", "evaluate", "table"]

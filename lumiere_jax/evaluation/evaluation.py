@@ -1,0 +1,98 @@
+"""The order of an evaluation: check everything, write down the protocol, then do the work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lumiere_jax.evaluation.accuracy import accuracy_of_clips
+from lumiere_jax.evaluation.clips import base_alone, make_clips
+from lumiere_jax.evaluation.conditioned import application_numbers, check_conditioning
+from lumiere_jax.evaluation.heldout import spread_prompts
+from lumiere_jax.evaluation.protocols import protocols_of
+from lumiere_jax.evaluation.refinement import refinement_numbers
+from lumiere_jax.evaluation.results_folder import ResultsFolder
+from lumiere_jax.evaluation.settings import EvaluationSettings
+from lumiere_jax.evaluation.video_distance import Features, distances
+from lumiere_jax.lumiere import Lumiere
+from lumiere_jax.video import write_contact_sheet
+
+SHEET_CLIPS = 16
+
+
+def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
+    """Makes what is missing, measures, and writes evaluation.json and a contact sheet.
+
+    Args:
+      settings: what to measure.
+
+    Returns:
+      The sections measured; of each "protocol" and numbers, see the functions of its file.
+
+    Raises:
+      FileNotFoundError: no such model, or FVD without weights.
+      ValueError: settings that do not fit the model, or an output folder of other settings.
+    """
+    folder = ResultsFolder(settings.output)
+    whole = Lumiere.load(settings.model)
+    model = whole if settings.stages == "all" else base_alone(whole)
+    _check(settings, whole)
+    features = _i3d(settings) if settings.fvd else None
+    protocols = protocols_of(settings, whole, model)
+    folder.claim(protocols)
+    results: dict[str, Any] = {"prompts": _prompts(settings, model, folder)}
+    prompts = spread_prompts(settings.prompts, settings.seed)
+    names = [f"clip-{number:05d}" for number in range(len(prompts))]
+    if settings.fvd:
+        options = {"seed": settings.seed, "frames": settings.fvd_frames, "features": features}
+        results["fvd"] = distances(folder, names, prompts, **options)
+    shared = {"scenes": settings.scenes, "seed": settings.seed}
+    if "applications" in protocols:
+        alone = base_alone(whole)
+        options = {"conditioning": settings.conditioning, "samplers": settings.samplers(alone)}
+        results["applications"] = application_numbers(alone, folder, **shared, **options)
+    if "refinement" in protocols:
+        samplers = settings.samplers(whole)
+        results["refinement"] = refinement_numbers(whole, folder, **shared, samplers=samplers)
+    results = {name: {"protocol": protocols[name]} | numbers for name, numbers in results.items()}
+    folder.write(results)
+    return results
+
+
+def _prompts(settings: EvaluationSettings, model: Lumiere, folder: ResultsFolder) -> dict[str, Any]:
+    prompts = spread_prompts(settings.prompts, settings.seed)
+    options = {"batch": settings.batch, "samplers": settings.samplers(model)}
+    names = make_clips(model, folder, prompts, seed=settings.seed, **options)
+    sheet = folder.path / "clips.png"
+    if not sheet.exists():
+        shown = [folder.read(name) for name in names[:SHEET_CLIPS]]
+        write_contact_sheet(sheet, shown, prompts[:SHEET_CLIPS])
+    return accuracy_of_clips(folder, names, prompts, settings.seed)
+
+
+def _check(settings: EvaluationSettings, model: Lumiere) -> None:
+    """Everything that would otherwise fail after an hour of sampling."""
+    base = model.cascade.base
+    if base.network.config.temporal is None:
+        raise ValueError(
+            f"--model={settings.model} makes single images; train its base stage (--config=…:base)"
+        )
+    if settings.applications:
+        check_conditioning(model, settings.conditioning)
+    if settings.fvd and not 2 <= settings.fvd_frames <= base.settings.frames:
+        raise ValueError(
+            f"--fvd_frames={settings.fvd_frames}: the model makes {base.settings.frames}; "
+            f"use --fvd_frames={min(16, base.settings.frames)}"
+        )
+
+
+def _i3d(settings: EvaluationSettings) -> Features:
+    from lumiere_jax.metrics.i3d import SHORTEST, i3d_logits
+    from lumiere_jax.metrics.i3d_weights import read_i3d_weights
+
+    if settings.fvd_frames < SHORTEST:
+        raise ValueError(
+            f"--fvd_frames={settings.fvd_frames}: I3D needs {SHORTEST} or more; --fvd_frames=16"
+        )
+    read_i3d_weights(settings.i3d_weights)  # are they there?
+    options = {"resize": settings.resize, "weights": settings.i3d_weights, "progress": True}
+    return lambda videos: i3d_logits(videos, **options)

@@ -1,0 +1,31 @@
+"""Prompts that were never trained on, and clips of them as they would have been rendered."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import UInt8
+
+from lumiere_jax.input_pipeline.moving_shapes import heldout_prompts, place, read_caption, render
+from lumiere_jax.input_pipeline.scenes import BACKGROUNDS, COLOURS, MOTIONS, SHAPES
+
+CHANCE = {
+    "colour": 1 / len(COLOURS),
+    "shape": 1 / len(SHAPES),
+    "motion": 1 / len(MOTIONS),
+    "background": 1 / len(BACKGROUNDS),
+}
+"""How often a word is right that was drawn from its list."""
+
+
+def spread_prompts(count: int, seed: int) -> list[str]:
+    """Held-out prompts, every combination once before any comes again; the order is the seed's."""
+    every, rng = heldout_prompts(), np.random.default_rng(seed)
+    rounds = -(-count // len(every))
+    order = np.concatenate([rng.permutation(len(every)) for _ in range(rounds)])
+    return [every[number] for number in order[:count]]
+
+
+def rendered(prompt: str, frames: int, size: int, key: tuple[int, ...]) -> UInt8[np.ndarray, "..."]:
+    """A true clip [t, h, w, 3] of a prompt, its object at a place that the key names."""
+    scene = place(read_caption(prompt), np.random.default_rng(key))
+    return render(scene, frames, size)

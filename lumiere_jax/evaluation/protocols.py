@@ -1,0 +1,54 @@
+"""What every number depends on: printed beside it, and compared before work goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lumiere_jax.evaluation.clips import base_alone
+from lumiere_jax.evaluation.settings import EvaluationSettings
+from lumiere_jax.evaluation.video_distance import REAL, chosen_frames
+from lumiere_jax.lumiere import Lumiere
+from lumiere_jax.weights import to_json
+from lumiere_jax.weights.fingerprint import fingerprint
+
+
+def protocols_of(
+    settings: EvaluationSettings, whole: Lumiere, model: Lumiere
+) -> dict[str, Mapping[str, Any]]:
+    """What every section's numbers depend on."""
+    frames, size = whole.cascade.base.settings.frames, model.cascade.size
+    clips = _identity(settings, model) | {"N": settings.prompts, "T": frames, "size": size}
+    protocols: dict[str, Mapping[str, Any]] = {"prompts": clips | {"fps": whole.frame_rate}}
+    if settings.fvd:
+        stride = int(np.diff(chosen_frames(frames, settings.fvd_frames))[0])
+        protocols["fvd"] = clips | {
+            "T": settings.fvd_frames,
+            "stride": stride,
+            "fps": whole.frame_rate / stride,
+            "resize": f"{settings.resize} to 224×224",
+            "crop": "none",
+            "real": REAL,
+            "features": "I3D Kinetics-400 logits, mean over time",
+            "divisor": "N-1",
+        }
+    if not settings.applications:
+        return protocols
+    scenes = {"N": settings.scenes, "T": frames}
+    alone = base_alone(whole)
+    own = {"size": alone.cascade.size, "conditioning": settings.conditioning}
+    protocols["applications"] = _identity(settings, alone) | scenes | own
+    if any(stage.refines for stage in whole.cascade.stages):
+        sizes = {"size": [alone.cascade.size, whole.cascade.size]}
+        protocols["refinement"] = _identity(settings, whole) | scenes | sizes
+    return protocols
+
+
+def _identity(settings: EvaluationSettings, model: Lumiere) -> dict[str, Any]:
+    """The networks by their weights, not their folder: a run may have trained on since."""
+    stages = model.cascade.stages
+    weights = {s.name: fingerprint(s.network.config, s.params)[:16] for s in stages}
+    samplers = {name: to_json(config) for name, config in settings.samplers(model).items()}
+    return {"model": model.name, "weights": weights, "seed": settings.seed, "samplers": samplers}
