@@ -182,6 +182,7 @@ def test_logits_are_those_of_the_original_weights(stored, weights, rule, clips):
     np.testing.assert_allclose(logits, expected, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.network
 def test_every_stored_layer_agrees(stored, weights):
     made = endpoints(read_i3d_weights(weights), preprocess(stored["videos_u8"][:1]))
