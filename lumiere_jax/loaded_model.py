@@ -116,6 +116,13 @@ class LoadedModel:
         changed.cascade = self.cascade.with_settings(changes)
         return changed
 
+    def base_alone(self):
+        """The same model without its super-resolutions: smaller clips, much sooner."""
+        alone = copy.copy(self)
+        alone.cascade = copy.copy(self.cascade)
+        alone.cascade.stages = self.cascade.stages[:1]
+        return alone
+
     def _apply(
         self,
         application,

@@ -21,7 +21,8 @@ Continuation, and super-resolution alone:
 
 Several --prompt flags, or a file with one prompt a line (--prompts), make several clips. Each
 becomes an mp4, a contact sheet and a JSON with everything needed to make it again, under the next
-free number in --output; nothing is written over. Single stages: --set=ssr.steps=10.
+free number in --output; nothing is written over. Single stages: --set=ssr.steps=10; --base_only
+leaves the super-resolutions out.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ flags.adopt_module_key_flags(sample_flags)  # or --help would leave them out
 OUTPUT = flags.DEFINE_string("output", "clips", "Folder for the clips.")
 BATCH = flags.DEFINE_integer("batch", 4, "Clips made at a time.", 1)
 GIF = flags.DEFINE_bool("gif", False, "Write a GIF as well.")
+BASE_ONLY = flags.DEFINE_bool("base_only", False, "Make clips of the base's size.")
 PREVIEW = flags.DEFINE_integer("preview", 0, "Write a contact sheet every so many steps.", 0)
 
 
@@ -75,7 +77,8 @@ def load():
     model = Lumiere.load(flags.FLAGS.model)
     refining = [stage.name for stage in model.cascade.stages if stage.refines]
     changes = sample_flags.stage_changes(refining)
-    return model.with_settings(changes) if changes else model
+    model = model.with_settings(changes) if changes else model
+    return model.base_alone() if BASE_ONLY.value else model
 
 
 def save(clips, *, sheet: bool) -> None:

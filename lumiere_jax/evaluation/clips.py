@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 
 from tqdm import tqdm
@@ -11,14 +10,6 @@ from lumiere_jax.applications import text_to_video
 from lumiere_jax.diffusion import SamplerConfig
 from lumiere_jax.evaluation.results_folder import ResultsFolder
 from lumiere_jax.lumiere import Lumiere
-
-
-def base_alone(model: Lumiere) -> Lumiere:
-    """The model without its super-resolutions."""
-    alone = copy.copy(model)
-    alone.cascade = copy.copy(model.cascade)
-    alone.cascade.stages = model.cascade.stages[:1]
-    return alone
 
 
 def make_clips(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lumiere_jax.evaluation.accuracy import accuracy_of_clips
-from lumiere_jax.evaluation.clips import base_alone, make_clips
+from lumiere_jax.evaluation.clips import make_clips
 from lumiere_jax.evaluation.conditioned import application_numbers, check_conditioning
 from lumiere_jax.evaluation.heldout import spread_prompts
 from lumiere_jax.evaluation.protocols import protocols_of
@@ -34,7 +34,7 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
     """
     folder = ResultsFolder(settings.output)
     whole = Lumiere.load(settings.model)
-    model = whole if settings.stages == "all" else base_alone(whole)
+    model = whole if settings.stages == "all" else whole.base_alone()
     _check(settings, whole)
     features = _i3d(settings) if settings.fvd else None
     protocols = protocols_of(settings, whole, model)
@@ -47,7 +47,7 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
         results["fvd"] = distances(folder, names, prompts, **options)
     shared = {"scenes": settings.scenes, "seed": settings.seed}
     if "applications" in protocols:
-        alone = base_alone(whole)
+        alone = whole.base_alone()
         options = {"conditioning": settings.conditioning, "samplers": settings.samplers(alone)}
         results["applications"] = application_numbers(alone, folder, **shared, **options)
     if "refinement" in protocols:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from lumiere_jax.evaluation.clips import base_alone
 from lumiere_jax.evaluation.settings import EvaluationSettings
 from lumiere_jax.evaluation.video_distance import REAL, chosen_frames
 from lumiere_jax.lumiere import Lumiere
@@ -37,7 +36,7 @@ def protocols_of(
     if not settings.applications:
         return protocols
     scenes = {"N": settings.scenes, "T": frames}
-    alone = base_alone(whole)
+    alone = whole.base_alone()
     own = {"size": alone.cascade.size, "conditioning": settings.conditioning}
     protocols["applications"] = _identity(settings, alone) | scenes | own
     if any(stage.refines for stage in whole.cascade.stages):

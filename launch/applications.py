@@ -1,0 +1,109 @@
+"""Every application of a model of the synthetic set, at its base's size, on a held-out scene.
+
+    python -m launch.applications --model=data/demo --output=runs/demo/applications
+
+Writes an mp4, a contact sheet and a JSON of each, and `applications.png` with all of them: what was
+given in the first row of each pair, what was made of it in the second. Seconds each on a CPU.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from absl import app, flags, logging
+from etils import epath
+
+from lumiere_jax import Lumiere
+from lumiere_jax.generated import Generated
+from lumiere_jax.input_pipeline.moving_shapes import Attributes, place, prompt, render
+from lumiere_jax.video import write_contact_sheet
+
+GIVEN = Attributes(colour="green", shape="square", motion="right", background="light")
+EDITED = "a purple star moves right on a light background"
+
+
+class Shown(NamedTuple):
+    """What an application was given, what it made, and what it was asked for."""
+
+    name: str
+    given: np.ndarray | None
+    made: Generated
+
+
+def applications(model: Lumiere, style: epath.Path | None, **options: Any) -> Iterator[Shown]:
+    """Makes a clip of each application, one after another."""
+    settings = model.cascade.base.settings
+    scene = place(GIVEN, np.random.default_rng(4))
+    clip = render(scene, settings.frames, settings.size)
+    text, still = prompt(GIVEN), np.repeat(clip[len(clip) // 2][None], len(clip), axis=0)
+    side = settings.size
+    half = (side // 2, 0, side, side)
+    yield Shown("text_to_video", None, model.text_to_video(text, seed=1, **options))
+    yield Shown("image_to_video", clip[:1], model.image_to_video(text, clip[0], **options))
+    hidden = clip.copy()
+    hidden[:, :, side // 2 :] = 255
+    yield Shown("inpaint", hidden, model.inpaint(text, clip, boxes=[half], **options))
+    cut = clip[:, side // 8 : -side // 8, side // 8 : -side // 8]
+    yield Shown("outpaint", cut, model.outpaint(text, cut, padding=(side // 8,) * 4, **options))
+    middle = (0, side // 4, side, 3 * side // 4)
+    moving = model.cinemagraph(text, still[0], boxes=[middle], **options)
+    yield Shown("cinemagraph", still[:1], moving)
+    yield Shown("edit", clip, model.edit(EDITED, clip, strength=0.9, **options))
+    if style is not None:
+        yield Shown("stylize", None, model.stylize(text, style, alpha=0.8, seed=1, **options))
+
+
+def main(_: list[str]) -> None:
+    """Flags in, clips out."""
+    logging.set_verbosity(logging.WARNING)
+    values = flags.FLAGS
+    from lumiere_jax.parallel import use_compilation_cache
+
+    use_compilation_cache()
+    model = Lumiere.load(values.model).base_alone()
+    style = epath.Path(values.style or epath.Path(values.model) / "style")
+    output = epath.Path(values.output)
+    samplers = model.samplers(**({"steps": values.steps} if values.steps else {}))
+    videos, captions, start = [], [], time.monotonic()
+    shown = applications(
+        model, style if style.exists() else None, samplers=samplers, progress=False
+    )
+    for name, given, made in shown:
+        made.save(output / name)
+        print(f"  {name:16} {time.monotonic() - start:5.1f} s   {output / name}.mp4", flush=True)
+        start = time.monotonic()
+        if given is not None:
+            videos.append(_fitted(given, made.video))
+            captions.append(f"{name}: given")
+        videos.append(made.video)
+        captions.append(f"{name}: {made.prompt}")
+    write_contact_sheet(output / "applications.png", _enlarged(videos), captions)
+    print(f"  all of them      {output / 'applications.png'}")
+
+
+def _fitted(given: np.ndarray, made: np.ndarray) -> np.ndarray:
+    """What was given in the middle of a white frame of the result's size."""
+    frame = np.full((len(given), *made.shape[1:]), 255, np.uint8)
+    top, left = ((made.shape[i] - given.shape[i]) // 2 for i in (1, 2))
+    frame[:, top : top + given.shape[1], left : left + given.shape[2]] = given
+    return frame
+
+
+def _enlarged(videos: list[np.ndarray], factor: int = 2) -> list[np.ndarray]:
+    return [video.repeat(factor, axis=1).repeat(factor, axis=2) for video in videos]
+
+
+def define_flags() -> None:
+    """Flags, only where this file is the program: tests import it beside others."""
+    flags.DEFINE_string("model", "data/demo", "Model folder, or a training run.")
+    flags.DEFINE_string("style", None, "Style; <model>/style where there is one by default.")
+    flags.DEFINE_string("output", "runs/demo/applications", "Folder for the clips.")
+    flags.DEFINE_integer("steps", None, "Denoising steps; the model's own by default.", 1)
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)
