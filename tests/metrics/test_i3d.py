@@ -172,7 +172,12 @@ def test_importing_the_metrics_does_not_start_jax():
 
 @pytest.mark.network
 @pytest.mark.parametrize(
-    ("rule", "clips"), [("half_pixel", 3), ("legacy", 1), ("align_corners", 1)]
+    ("rule", "clips"),
+    [
+        ("half_pixel", 3),
+        pytest.param("legacy", 1, marks=pytest.mark.slow),
+        pytest.param("align_corners", 1, marks=pytest.mark.slow),
+    ],
 )
 def test_logits_are_those_of_the_original_weights(stored, weights, rule, clips):
     # Batches of 2: the second one of 3 clips is filled up, and the filling is left out.
@@ -196,7 +201,8 @@ def test_every_stored_layer_agrees(stored, weights):
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("frames", [16, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("frames", [16, 30])
 def test_black_and_white_clips_are_as_far_apart_as_published(published, weights, frames):
     videos = np.stack([constant(0, frames), constant(255, frames)])
     black, white = i3d_logits(videos, weights=weights, batch=1).astype(np.float64)
