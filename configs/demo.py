@@ -91,7 +91,7 @@ def image() -> Experiment:
         data=DataConfig(frames=80, size=32, image_frames=True, batch_size=64, text_length=64),
         optimizer=OptimizerConfig(learning_rate=1.5e-3, schedule="cosine", warmup_steps=100),
         train=TrainConfig(
-            steps=4500,
+            steps=6500,
             ema_decay=0.998,
             log_every=50,
             save_every=1000,
@@ -113,12 +113,12 @@ def base() -> Experiment:
         data=DataConfig(frames=80, size=32, batch_size=4, text_length=64),
         optimizer=OptimizerConfig(learning_rate=1e-3, schedule="cosine", warmup_steps=50),
         train=TrainConfig(
-            steps=1600,
+            steps=1000,
             trainable="temporal",
             ema_decay=0.995,
             log_every=20,
-            save_every=400,
-            evaluate_every=400,
+            save_every=250,
+            evaluate_every=250,
             sample_prompts=PROMPTS,
         ),
     )
@@ -134,7 +134,7 @@ def conditional() -> Experiment:
         # Many clips of which nothing is observed: the one model still makes videos from text alone.
         data=dataclasses.replace(start.data, masks=MaskMixture(none=0.4)),
         optimizer=OptimizerConfig(learning_rate=5e-4, schedule="cosine", warmup_steps=20),
-        train=dataclasses.replace(start.train, steps=600, trainable="temporal|observation"),
+        train=dataclasses.replace(start.train, steps=500, trainable="temporal|observation"),
     )
 
 

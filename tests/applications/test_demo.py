@@ -1,0 +1,30 @@
+"""What `make demo` shows of a model, on a tiny one with random weights."""
+
+import numpy as np
+from tiny_model import tiny_model
+
+from launch.applications import applications
+from lumiere_jax import Lumiere
+
+NAMES = ["text_to_video", "image_to_video", "inpaint", "outpaint", "cinemagraph", "edit"]
+
+
+def test_every_application_makes_a_clip_of_the_base_s_size_that_keeps_what_it_was_given():
+    model = Lumiere(tiny_model(observed=True))
+    shown = {each.name: each for each in applications(model, None, progress=False)}
+    assert list(shown) == NAMES
+    for each in shown.values():
+        assert each.made.video.shape == (4, 8, 8, 3)
+        assert each.made.recipe["application"] == each.name
+    begun, filled, grown = (shown[name] for name in ("image_to_video", "inpaint", "outpaint"))
+    np.testing.assert_array_equal(begun.made.video[0], begun.given[0])
+    np.testing.assert_array_equal(filled.made.video[:, :, :4], filled.given[:, :, :4])
+    np.testing.assert_array_equal(grown.made.video[:, 1:-1, 1:-1], grown.given)
+
+
+def test_the_base_alone_makes_small_clips_and_leaves_the_model_whole():
+    model = Lumiere(tiny_model(refined=True))
+    alone = model.base_alone()
+    assert [stage.name for stage in alone.cascade.stages] == ["base"]
+    assert alone.cascade.size == 8
+    assert [stage.name for stage in model.cascade.stages] == ["base", "ssr"]
