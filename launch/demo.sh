@@ -13,7 +13,7 @@ PROMPT=${PROMPT:-a green circle moves right on a dark background}
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 newest() { ls -t "$1"/*.mp4 | head -1; }
 
-say "1/6  A clip from a prompt: 80 frames in one pass, then super-resolution to 128×128"
+say "1/6  A clip from a prompt: all frames in one pass, then super-resolution to 128×128"
 "$PYTHON" -m lumiere_jax.sample --model="$MODEL" --prompt="$PROMPT" --seed=0 --output="$WORKDIR/clips"
 clip=$(newest "$WORKDIR/clips")
 
@@ -22,8 +22,8 @@ shown=$WORKDIR/applications-$(date +%Y%m%d-%H%M%S)
 "$PYTHON" -m launch.applications --model="$MODEL" --output="$shown"
 
 say "3/6  Now from nothing. Captioned videos (drawn here; put your own into a folder like $WORKDIR/videos) become clips"
-[ -e "$WORKDIR/videos" ] || "$PYTHON" -m data.render_shapes --output="$WORKDIR/videos" --count=100 --size=32
-"$PYTHON" -m data.prepare --source="$WORKDIR/videos" --output="$WORKDIR/records" --size=32 --frames=80 --fps=16
+[ -e "$WORKDIR/videos" ] || "$PYTHON" -m data.render_shapes --output="$WORKDIR/videos" --count=100 --size=32 --frames=16 --fps=8
+"$PYTHON" -m data.prepare --source="$WORKDIR/videos" --output="$WORKDIR/records" --size=32 --frames=16 --fps=8
 
 # Each of two devices on its own core is faster than one device on both: convolutions of this size
 # hardly use a second thread.

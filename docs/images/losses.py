@@ -1,0 +1,57 @@
+"""Draws docs/images/demo_losses.png: the losses of a run's stages over their steps.
+
+python docs/images/losses.py runs/demo
+
+Training losses are running means over twenty lines of `metrics.jsonl`: four clips have four times
+of their own, and scatter. Held-out losses are of the same clips, times and noise every time.
+"""
+
+import pathlib
+import sys
+
+import matplotlib
+import numpy as np
+
+from lumiere_jax.training.telemetry import read_lines
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+STAGES = ("image", "base", "conditional", "ssr_image", "ssr", "style")
+MEAN = 20
+
+
+def smooth(values: list[float]) -> np.ndarray:
+    """The mean of each value and those before it, MEAN at most."""
+    sums = np.cumsum([0.0, *values])
+    first = np.maximum(np.arange(len(values)) - MEAN + 1, 0)
+    last = np.arange(1, len(values) + 1)
+    return (sums[last] - sums[first]) / (last - first)
+
+
+def draw(run: pathlib.Path, path: pathlib.Path) -> None:
+    """One panel a stage that the run has."""
+    stages = [stage for stage in STAGES if (run / stage / "metrics.jsonl").exists()]
+    figure, axes = pyplot.subplots(2, 3, figsize=(10, 5.4), dpi=110)
+    for axis in axes.flat:
+        axis.set_visible(False)
+    for axis, stage in zip(axes.flat, stages):
+        axis.set_visible(True)
+        lines = read_lines(run / stage / "metrics.jsonl")
+        for name, label in (("loss", "training"), ("evaluation_loss", "held out")):
+            points = [(line["step"], line[name]) for line in lines if name in line]
+            if points:
+                steps, values = zip(*points)
+                mark = "o" if name == "evaluation_loss" else None
+                axis.plot(steps, values if mark else smooth(values), marker=mark, ms=4, label=label)
+        axis.set(title=stage, xlabel="step", yscale="log")
+        axis.grid(alpha=0.3, which="both")
+        axis.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, format="png")
+
+
+if __name__ == "__main__":
+    target = pathlib.Path(__file__).with_name("demo_losses.png")
+    draw(pathlib.Path(sys.argv[1]), target)
+    print(target)
