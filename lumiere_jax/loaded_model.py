@@ -99,16 +99,18 @@ class LoadedModel:
 
         Args:
           stages: further changes of single stages, such as `{"ssr": {"steps": 10}}`.
-          **changes: of all stages.
+          **changes: of all stages; guidance_scale of those that read text.
         """
         stages = stages or {}
         self.cascade.check_names(stages)
-        return {
-            stage.name: dataclasses.replace(
-                stage.settings.sampler, **(changes | dict(stages.get(stage.name, {})))
-            )
-            for stage in self.cascade.stages
-        }
+        chosen = {}
+        for stage in self.cascade.stages:
+            fields = dict(changes)
+            if stage.network.config.text_dim is None:  # nothing to be guided by
+                fields.pop("guidance_scale", None)
+            fields |= stages.get(stage.name, {})
+            chosen[stage.name] = dataclasses.replace(stage.settings.sampler, **fields)
+        return chosen
 
     def with_settings(self, changes: Mapping[str, Mapping[str, Any]]):
         """The same model with other settings of some stages, such as `{"ssr": {"window": 8}}`."""

@@ -1,10 +1,13 @@
 """What `make demo` shows of a model, on a tiny one with random weights."""
 
+import dataclasses
+
 import numpy as np
 from tiny_model import tiny_model
 
 from launch.applications import applications
 from lumiere_jax import Lumiere
+from lumiere_jax.models import network
 
 NAMES = ["text_to_video", "image_to_video", "inpaint", "outpaint", "cinemagraph", "edit"]
 
@@ -28,3 +31,16 @@ def test_the_base_alone_makes_small_clips_and_leaves_the_model_whole():
     assert [stage.name for stage in alone.cascade.stages] == ["base"]
     assert alone.cascade.size == 8
     assert [stage.name for stage in model.cascade.stages] == ["base", "ssr"]
+
+
+def test_guidance_is_of_the_stages_that_read_text():
+    model = Lumiere(tiny_model(refined=True))
+    every = model.samplers(guidance_scale=5.0)
+    assert {name: sampler.guidance_scale for name, sampler in every.items()} == {
+        "base": 5.0,
+        "ssr": 5.0,
+    }
+    refiner = model.cascade.stages[1].network
+    without = dataclasses.replace(refiner.config, text_dim=None, cross_dim=None)
+    model.cascade.stages[1].network = network(without)
+    assert model.samplers(guidance_scale=5.0)["ssr"].guidance_scale == 2.0  # its own
