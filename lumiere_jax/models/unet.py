@@ -176,7 +176,7 @@ class UNet(nnx.Module):
           low_resolution: clip to be refined, already upsampled to h×w and noised.
           augmentation: its noise level, as level / 1000.
           observed: what is known of the clip, blank (0) elsewhere.
-          mask: 1 where `observed` holds; nothing is observed when both are None.
+          mask: 1 where `observed` holds; a blank is observed when both are None.
 
         Raises:
           ValueError: frames, height or width that the resizes do not divide, or an input that
@@ -191,15 +191,22 @@ class UNet(nnx.Module):
             context, context_mask = self.text_projection(text.embedding), text.mask
         inputs = [video] if low_resolution is None else [video, low_resolution]
         x = self.conv_in(self._fold(inputs))
-        if config.observed and observed is not None:
-            # Blank outside the mask, whatever the caller left there.
-            x = x + self.observation(self._fold([observed * mask, mask]))
+        if config.observed:
+            x = x + self._observe(video, observed, mask)
         x = constrain(x, VIDEO_AXES)
         x = self._down_and_up(x, embedding, context, context_mask)
         x = self.conv_out(ACTIVATIONS[config.activation](self.norm_out(x)))
         if config.bypass:
             x = x + self.bypass(low_resolution.astype(self.dtype), embedding)
         return self._unfold(x).astype(widen(self.dtype))
+
+    def _observe(self, video, observed, mask) -> Float[Array, "b t h w e"]:
+        if observed is None:
+            # Blank, as in training: leaving the convolution out would leave its bias out.
+            observed = jnp.zeros_like(video)
+            mask = observed[..., :1]
+        # Blank outside the mask, whatever the caller left there.
+        return self.observation(self._fold([observed * mask, mask]))
 
     def _embed(self, time, text: Text | None, augmentation) -> Float[Array, "b e"]:
         embedding = self.time(time)

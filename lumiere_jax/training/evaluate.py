@@ -94,9 +94,6 @@ class Evaluation:
         )
         noise = jax.random.normal(key, shape)
         conditions = Conditions(text=self._text(params, tokens))
-        if experiment.model.observed:
-            blank = jnp.zeros_like(noise)
-            conditions = conditions._replace(observed=blank, mask=blank[..., :1])
         clip = sample(denoise, noise, conditions, experiment.diffusion, experiment.sampler, key=key)
         return _to_uint8(clip)
 

@@ -132,17 +132,30 @@ def test_sizes_that_the_spatial_factor_does_not_divide_are_refused():
 def test_an_observed_video_changes_nothing_before_training_and_something_after():
     import dataclasses
 
-    config = dataclasses.replace(inflate(IMAGE, TemporalConfig(head_dim=8)), observed=True)
-    net = network(config)
+    config = inflate(IMAGE, TemporalConfig(head_dim=8))
+    net = network(dataclasses.replace(config, observed=True))
     params = random_like(net.shapes())
     video, time, text = inputs(4)
     mask = jnp.zeros((2, 4, 8, 8, 1)).at[:, 0].set(1)
-    plain = net.apply(params, video, time, text)
+    rest = {name: part for name, part in params.items() if name != "observation"}
+    plain = network(config).apply(rest, video, time, text)
     seen = net.apply(params, video, time, text, observed=video, mask=mask)
     assert np.abs(plain - seen).max() > 1e-3
     zero = jax.tree.map(jnp.zeros_like, params["observation"])
     fresh = net.apply({**params, "observation": zero}, video, time, text, observed=video, mask=mask)
     np.testing.assert_array_equal(fresh, plain)
+
+
+def test_to_be_shown_nothing_is_to_be_shown_a_blank():
+    import dataclasses
+
+    config = dataclasses.replace(inflate(IMAGE, TemporalConfig(head_dim=8)), observed=True)
+    net = network(config)
+    params = random_like(net.shapes())
+    video, time, text = inputs(4)
+    blank = jnp.zeros_like(video)
+    shown = net.apply(params, video, time, text, observed=blank, mask=blank[..., :1])
+    np.testing.assert_array_equal(net.apply(params, video, time, text), shown)
 
 
 def test_a_patch_stem_reaches_every_pixel():
