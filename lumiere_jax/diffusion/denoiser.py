@@ -26,7 +26,7 @@ def denoiser_from_network(
       params: its parameters.
       config: what it was trained to emit, and under which schedule.
       observe: hand it the observed video and the mask. False is for a network that was not
-        fine-tuned on them, while `hold` still keeps the observed pixels.
+        fine-tuned on them, or is to be shown nothing, while `hold` keeps the observed pixels.
     """
 
     def denoise(x, time, conditions: Conditions) -> Estimate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lumiere_jax.diffusion.config import DiffusionConfig
 from lumiere_jax.diffusion.estimate import Conditions, Denoise, Estimate
+from lumiere_jax.diffusion.frames import rewrite
 
 
 def hold(denoise: Denoise, config: DiffusionConfig) -> Denoise:
@@ -19,11 +20,14 @@ def hold(denoise: Denoise, config: DiffusionConfig) -> Denoise:
         observed, mask = conditions.observed, conditions.mask
         if observed is None or mask is None:
             return estimate
-        alpha, sigma = config.levels(time, x)
-        derived = (x - alpha * observed) / sigma
-        return estimate._replace(
-            clean=mask * observed + (1 - mask) * estimate.clean,
-            noise=mask * derived + (1 - mask) * estimate.noise,
-        )
+        alpha, sigma = config.levels(time, x[:, 0])
+
+        def keep(estimates, read, _):
+            (clean, noise), (x, observed, mask) = estimates, read
+            derived = (x - alpha * observed) / sigma
+            return mask * observed + (1 - mask) * clean, mask * derived + (1 - mask) * noise
+
+        clean, noise = rewrite(keep, (estimate.clean, estimate.noise), (x, observed, mask))
+        return estimate._replace(clean=clean, noise=noise)
 
     return held

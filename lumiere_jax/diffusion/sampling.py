@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,14 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lumiere_jax.diffusion import update
 from lumiere_jax.diffusion.config import DiffusionConfig
 from lumiere_jax.diffusion.estimate import Conditions, Denoise
+from lumiere_jax.diffusion.frames import Clip, frame, rewrite
 from lumiere_jax.diffusion.sampler_config import SamplerConfig
 from lumiere_jax.diffusion.samplers import SAMPLERS, StepWeights, renoise, step_levels
 from lumiere_jax.diffusion.times import from_strength
-from lumiere_jax.diffusion.variance import learned_log_variance
-
-Clip = Float[Array, "b t h w c"]
+from lumiere_jax.diffusion.update import StepNoise
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ def sample(
     times: Float[np.ndarray, " n"] | Float[np.ndarray, "n 2"] | None = None,
     source: Clip | None = None,
     strength: float = 1.0,
-    noise_at: Callable[[Array], Clip] | None = None,
+    noise_at: StepNoise | None = None,
     hooks: Hooks | None = None,
 ) -> Clip:
     """A clean clip from noise; traceable.
@@ -62,7 +63,7 @@ def sample(
       times: visit these instead: a list that may rise, or pairs (from, to). CLEAN is below 0.
       source: a clip to start from, noised to the first time at or below `strength` (SDEdit).
       strength: in (0, 1]; where no step is that low, the source comes back as it is.
-      noise_at: the fresh noise of step i, instead of `key`.
+      noise_at: the fresh noise of step i, instead of `key`: noise_at(i)(frame) is [b, h, w, c].
       hooks: see `Hooks`.
 
     Returns:
@@ -105,8 +106,12 @@ def _pairs(times: np.ndarray) -> Float[np.ndarray, "n 2"]:
     raise ValueError(f"times of shape {times.shape} are neither a list [n] nor pairs [n, 2]")
 
 
-def _fields(key: PRNGKeyArray, x: Clip) -> Callable[[Array], Clip]:
-    return lambda i: jax.random.normal(jax.random.fold_in(key, i), x.shape, x.dtype)
+def _fields(key: PRNGKeyArray, x: Clip) -> StepNoise:
+    def noise_at(step):
+        field = jax.random.normal(jax.random.fold_in(key, step), x.shape, x.dtype)
+        return functools.partial(frame, field)
+
+    return noise_at
 
 
 def _weights(
@@ -146,7 +151,7 @@ def _step(
     conditions: Conditions,
     weights: StepWeights,
     sampler: SamplerConfig,
-    noise_at: Callable[[Array], Clip] | None,
+    noise_at: StepNoise | None,
     hooks: Hooks,
     any_rise: bool,
 ) -> Callable[..., Any]:
@@ -154,17 +159,14 @@ def _step(
 
     def fall(x, previous, row):
         estimate = denoise(x, _times(row["time"], x), conditions)
-        terms = {"x": x, "clean": estimate.clean, "noise": estimate.noise, "previous": previous}
-        if weights.fresh is not None:
-            terms["fresh"] = _scaled_noise(noise_at(row["index"]), estimate.variance, row)
-        moved = _weighted_sum(row, terms)
+        moved, kept = update.advance(row, x, estimate, previous, noise_at)
         if sampler.sampler == "heun":
             moved = _second_look(denoise, conditions, x, moved, estimate.clean, row)
         _call(hooks, row["index"] + 1, estimate.clean)
-        return moved, None if previous is None else estimate.clean
+        return moved, kept
 
     def rise(x, previous, row):
-        return _weighted_sum(row, {"x": x, "fresh": noise_at(row["index"])}), previous
+        return update.renoise(row, x, noise_at), previous
 
     def step(carry, row):
         if not any_rise:
@@ -174,24 +176,8 @@ def _step(
     return step
 
 
-def _weighted_sum(row: dict[str, Any], terms: dict[str, Any]) -> Clip:
-    # A term that never occurs is not in the table, so its array need not even be computed.
-    return sum(row[name] * term for name, term in terms.items() if name in row)
-
-
 def _times(time: Array, x: Clip) -> Float[Array, " b"]:
     return jnp.full(x.shape[:1], time, x.dtype)
-
-
-def _scaled_noise(field: Clip, fraction: Clip | None, row: dict[str, Any]) -> Clip:
-    """The step's noise, times the learned deviation where there is one."""
-    if "log_variance" not in row:
-        return field
-    if fraction is None:
-        raise ValueError(
-            "variance='learned' needs a network that emits it; use variance='small' or 'large'"
-        )
-    return jnp.exp(0.5 * learned_log_variance(fraction, *row["log_variance"])) * field
 
 
 def _second_look(denoise, conditions, x: Clip, moved: Clip, clean: Clip, row: dict) -> Clip:
@@ -204,7 +190,13 @@ def _second_look(denoise, conditions, x: Clip, moved: Clip, clean: Clip, row: di
 
     def again(moved):
         there = denoise(moved, _times(row["to"], x), conditions).clean
-        return row["x"] * x + row["clean"] * 0.5 * (clean + there) if "x" in row else there
+        if "x" not in row:
+            return there
+
+        def change(x, estimates, _):
+            return row["x"] * x + row["clean"] * 0.5 * sum(estimates)
+
+        return rewrite(change, x, (clean, there))
 
     return jax.lax.cond(row["to"] < 0, lambda moved: moved, again, moved)
 

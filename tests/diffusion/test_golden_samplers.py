@@ -98,7 +98,10 @@ def full_chain(denoise, config, sampler, times, x, noise):
         jax.debug.callback(lambda state: seen.append(np.asarray(state)), x, ordered=True)
         return denoise(x, time, conditions)
 
-    last = sample(spy, x, Conditions(), config, sampler, times=times, noise_at=lambda i: noise[i])
+    def noise_at(step):
+        return lambda frame: noise[step][:, frame]
+
+    last = sample(spy, x, Conditions(), config, sampler, times=times, noise_at=noise_at)
     jax.effects_barrier()
     return np.stack([*seen, np.asarray(last)])
 

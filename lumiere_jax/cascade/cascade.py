@@ -1,105 +1,28 @@
-"""The cascade: text → base clip → super-resolution, arrays in, a video out.
-
-Every application of Lumiere is the same call with other arrays: (text, observed video, mask,
-start). See `applications/`.
-"""
+"""The cascade: text → base clip → super-resolution, arrays in, a video out."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, UInt8
-from tqdm import tqdm
+from jaxtyping import UInt8
 
+from lumiere_jax.cascade.listening import Listening
+from lumiere_jax.cascade.pixels import shrink, shrink_area, to_uint8
+from lumiere_jax.cascade.request import Request
+from lumiere_jax.cascade.text import TextEncoder, TextSettings, shots_of_windows
 from lumiere_jax.diffusion import SamplerConfig
 from lumiere_jax.models import Network, Params, network
-from lumiere_jax.models.ssr import downsample
 from lumiere_jax.parallel import storage_shardings
 from lumiere_jax.stage import Stage, StageSettings
-from lumiere_jax.text import Text, Tokenizer, open_tokenizer
+from lumiere_jax.text import Text
 from lumiere_jax.weights import Model, Part, from_json
-
-Conditioning = Literal["trained", "free"]
-ARRAYS = ("observed", "mask", "source", "low_resolution")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TextSettings:
-    """How prompts become tokens.
-
-    Attributes:
-      tokenizer: "bytes", or the path of a SentencePiece model.
-      length: tokens that a prompt is padded or cut to.
-    """
-
-    tokenizer: str = "bytes"
-    length: int = 77
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Request:
-    """What to make.
-
-    Attributes:
-      prompts: one a clip.
-      seeds: one a clip; a clip depends on its own seed alone.
-      negative: negative prompt of all clips; the null text by default.
-      frames: of each clip; what the base was trained on when None.
-      observed: [b, t, h, w, 3] in [−1, 1] at output resolution, blank (0) where nothing is known.
-      mask: [b, t, h, w, 1], 1 where `observed` holds. Its pixels are kept at every stage.
-      source: [b, t, h, w, 3] in [−1, 1], a clip that denoising starts from, at any size.
-      strength: in (0, 1], how far towards noise `source` is taken.
-      shots: texts of the base's windows, several shots in one clip; one list a clip.
-      conditioning: "trained": the base was fine-tuned on observed videos, and is shown this one.
-        "free": it is not shown, only kept. None: "trained" where the base can.
-      low_resolution: [b, t, h, w, 3] in [−1, 1]: skip the base, and refine this clip.
-
-    Arrays whose b is 1 serve all clips.
-
-    Raises:
-      ValueError: fields that do not fit each other, or are out of range.
-    """
-
-    prompts: Sequence[str]
-    seeds: Sequence[int]
-    negative: str = ""
-    frames: int | None = None
-    observed: Float[np.ndarray, "b t h w 3"] | None = None
-    mask: Float[np.ndarray, "b t h w 1"] | None = None
-    source: Float[np.ndarray, "b t h w 3"] | None = None
-    strength: float = 1.0
-    shots: Sequence[Sequence[str]] | None = None
-    conditioning: Conditioning | None = None
-    low_resolution: Float[np.ndarray, "b t h w 3"] | None = None
-
-    def __post_init__(self):
-        if not self.prompts or len(self.prompts) != len(self.seeds):
-            raise ValueError(
-                f"{len(self.prompts)} prompts and {len(self.seeds)} seeds: give one a clip"
-            )
-        if not 0 < self.strength <= 1:
-            raise ValueError(f"--strength={self.strength} is outside (0, 1]; 0.6 is a good start")
-        if (self.observed is None) != (self.mask is None):
-            raise ValueError("observed and mask belong together: give both or neither")
-        if self.conditioning not in (None, "trained", "free"):
-            raise ValueError(
-                f"--conditioning={self.conditioning} is neither trained nor free; try free"
-            )
-        for name in ARRAYS:
-            array = getattr(self, name)
-            if array is not None and array.shape[0] not in (1, len(self.prompts)):
-                raise ValueError(
-                    f"{name} holds {array.shape[0]} clips for {len(self.prompts)} prompts: "
-                    "give one a prompt, or one for all"
-                )
 
 
 class Cascade:
@@ -119,8 +42,8 @@ class Cascade:
         mesh: Mesh | None = None,
     ):
         self.stages, self.mesh = tuple(stages), mesh
-        self._encoder, self._text = encoder, text or TextSettings()
-        self._tokenizer: Tokenizer = open_tokenizer(self._text.tokenizer)
+        self._text = encoder, text or TextSettings()
+        self._encode = TextEncoder(*self._text)
 
     @classmethod
     def from_model(cls, model: Model, *, dtype=None, mesh: Mesh | None = None) -> Cascade:
@@ -166,7 +89,7 @@ class Cascade:
         """
         self.check_names(changes)
         stages = [stage.with_settings(**changes.get(stage.name, {})) for stage in self.stages]
-        return Cascade(stages, self._encoder, self._text, mesh=self.mesh)
+        return Cascade(stages, *self._text, mesh=self.mesh)
 
     def sample(
         self,
@@ -199,7 +122,7 @@ class Cascade:
         with context:
             for stage in self._stages_of(request):
                 sampler = samplers.get(stage.name, stage.settings.sampler)
-                with _Listening(stage, sampler, progress, on_preview):
+                with Listening(stage, sampler, progress, on_preview):
                     options = {"sampler": sampler, "preview_every": preview_every}
                     options["params"] = params.get(stage.name)
                     clips = self._sample_stage(stage, request, clips, options)
@@ -215,11 +138,7 @@ class Cascade:
 
     def encode(self, prompts: Sequence[str]) -> Text | None:
         """Embeddings of the prompts; None for a model without text."""
-        if self._encoder is None:
-            return None
-        encoder, params = self._encoder
-        tokens = self._tokenizer.encode(list(prompts), self._text.length)
-        return Text(encoder.apply(params, *map(jnp.asarray, tokens)), jnp.asarray(tokens.mask))
+        return self._encode(prompts)
 
     def _stages_of(self, request: Request) -> tuple[Stage, ...]:
         if request.low_resolution is None:
@@ -250,6 +169,7 @@ class Cascade:
 
     def _sample_stage(self, stage: Stage, request: Request, clips, options: dict[str, Any]):
         frames, size = self._frames(request, clips), stage.settings.size
+        options["window_texts"] = self._shots(stage, request, frames)
         # A stage draws the same noise whether or not the ones before it had to run.
         index = self.stages.index(stage)
         keys = jnp.stack([jax.random.fold_in(jax.random.key(s), index) for s in request.seeds])
@@ -258,7 +178,6 @@ class Cascade:
             arrays["low_resolution"] = jnp.asarray(clips, jnp.float32)
         else:
             options["told"] = request.conditioning != "free"
-            options["window_texts"] = self._shots(stage, request, frames)
             if request.source is not None:
                 arrays["source"] = shrink_area(request.source, size)
                 options["strength"] = request.strength
@@ -278,32 +197,11 @@ class Cascade:
         return found.pop() if found else self.stages[0].settings.frames
 
     def _shots(self, stage: Stage, request: Request, frames: int) -> Text | None:
-        if request.shots is None:
+        if request.shots is None or stage.network.config.text_dim is None:
             return None
-        count = len(stage.plan(frames))
-        texts = [self.encode(_spread(shots, count)) for shots in request.shots]
+        plans = stage.plan(frames), self._stages_of(request)[0].plan(frames)
+        texts = [self.encode(shots_of_windows(shots, *plans)) for shots in request.shots]
         return jax.tree.map(lambda *leaves: jnp.stack(leaves, 1), *texts)
-
-
-class _Listening:
-    """A progress bar over a stage's denoising steps while its clips are made."""
-
-    def __init__(self, stage: Stage, sampler: SamplerConfig, progress: bool, on_preview):
-        self._stage, self._on_preview = stage, on_preview
-        steps = len(sampler.times()) - 1
-        self._bar = tqdm(total=steps, desc=stage.name, unit="step", disable=not progress)
-
-    def __enter__(self):
-        self._stage.progress = lambda step: self._bar.update(1)
-        if self._on_preview is not None:
-            name = self._stage.name
-            self._stage.preview = lambda step, clip: self._on_preview(name, step, to_uint8(clip))
-
-    def __exit__(self, *_):
-        jax.effects_barrier()
-        self._bar.close()
-        self._stage.progress = lambda step: None
-        self._stage.preview = lambda step, clip: None
 
 
 def _stage(name: str, part: Part, dtype, mesh: Mesh | None) -> Stage:
@@ -317,60 +215,6 @@ def _placed(params: Params, mesh: Mesh | None) -> Params:
     return jax.device_put(params, storage_shardings(params, mesh))
 
 
-def _spread(shots: Sequence[str], windows: int) -> list[str]:
-    """A text for each window: the shots in order, each as long as the others."""
-    if not shots or len(shots) > windows:
-        raise ValueError(
-            f"{len(shots)} prompts for {windows} windows: give at most one a window, "
-            "or ask for more --frames"
-        )
-    return [shots[i * len(shots) // windows] for i in range(windows)]
-
-
 def _for_all(array, clips: int):
     """The array of one clip for all of them."""
     return None if array is None else jnp.broadcast_to(array, (clips, *array.shape[1:]))
-
-
-def to_uint8(clips: Float[Array, "..."]) -> UInt8[np.ndarray, "..."]:
-    """[−1, 1] → 0 … 255, rounded."""
-    scaled = jnp.round((jnp.clip(jnp.asarray(clips), -1, 1) + 1) * 127.5)
-    return np.asarray(scaled.astype(jnp.uint8))
-
-
-def from_uint8(clips: UInt8[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """0 … 255 → [−1, 1]."""
-    return np.asarray(clips, np.float32) / 127.5 - 1
-
-
-def shrink(observed, mask, size: int):
-    """Observed video and mask at a stage's size.
-
-    The video shrinks by area, the mask by minimum: a pixel counts as observed only where all that
-    it stands for is.
-    """
-    if observed is None:
-        return None, None
-    factor = _factor(observed, size)
-    return shrink_area(observed, size), _blocks(mask, factor).min((3, 5))
-
-
-def shrink_area(clip: Float[Array, "b t h w c"], size: int) -> Float[Array, "b t i j c"]:
-    """The clip with a short side of `size` pixels, each the mean of those it stands for."""
-    return downsample(jnp.asarray(clip, jnp.float32), _factor(clip, size))
-
-
-def _factor(clip, size: int) -> int:
-    short = min(clip.shape[2:4])
-    if short % size:
-        raise ValueError(
-            f"a clip of {short} pixels on the short side does not shrink to {size} by a whole "
-            f"factor: resize it to {max(1, round(short / size)) * size}"
-        )
-    return short // size
-
-
-def _blocks(clip, factor: int):
-    b, t, h, w, c = clip.shape
-    clip = jnp.asarray(clip, jnp.float32)
-    return clip.reshape(b, t, h // factor, factor, w // factor, factor, c)

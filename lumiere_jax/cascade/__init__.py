@@ -1,0 +1,23 @@
+"""The cascade: text → base clip → super-resolution, arrays in, a video out.
+
+made = Cascade.from_model(model).sample(Request(prompts=["a red circle"], seeds=[0]))
+
+Every application of Lumiere is the same call with other arrays: (text, observed video, mask,
+start). See `applications/`.
+"""
+
+from lumiere_jax.cascade.cascade import Cascade
+from lumiere_jax.cascade.pixels import from_uint8, shrink, shrink_area, to_uint8
+from lumiere_jax.cascade.request import Conditioning, Request
+from lumiere_jax.cascade.text import TextSettings
+
+__all__ = [
+    "Cascade",
+    "Conditioning",
+    "Request",
+    "TextSettings",
+    "from_uint8",
+    "shrink",
+    "shrink_area",
+    "to_uint8",
+]
