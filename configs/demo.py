@@ -47,7 +47,7 @@ PROMPTS = (
 DIFFUSION = DiffusionConfig(
     prediction="clean", weighting="velocity", min_snr_gamma=5.0, time_shift=0.4
 )
-SAMPLER = SamplerConfig(sampler="dpm_solver", steps=20, guidance_scale=2.0, time_shift=0.4)
+SAMPLER = SamplerConfig(sampler="dpm_solver", steps=20, guidance_scale=3.0, time_shift=0.4)
 # What many frames show together is seen through more noise than what one shows.
 VIDEO_DIFFUSION = dataclasses.replace(DIFFUSION, time_shift=0.25)
 VIDEO_SAMPLER = dataclasses.replace(SAMPLER, time_shift=0.25)
@@ -139,7 +139,7 @@ def conditional() -> Experiment:
         # Many clips of which nothing is observed: the one model still makes videos from text alone.
         data=dataclasses.replace(start.data, masks=MaskMixture(none=0.4)),
         optimizer=OptimizerConfig(learning_rate=1e-3, schedule="cosine", warmup_steps=20),
-        train=dataclasses.replace(start.train, steps=400, trainable="temporal|observation"),
+        train=dataclasses.replace(start.train, steps=1300, trainable="temporal|observation"),
     )
 
 
@@ -152,9 +152,9 @@ def style() -> Experiment:
         data=DataConfig(
             source="images:style", size=32, image_frames=True, batch_size=8, text_length=64
         ),
-        optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=10),
+        optimizer=OptimizerConfig(learning_rate=3e-4, warmup_steps=10),
         train=TrainConfig(
-            steps=300,
+            steps=500,
             trainable="^low_rank/",
             low_rank=4,
             ema_decay=0.95,

@@ -2,9 +2,10 @@
 
     python -m data.render_style --output=style/ --count=8 --size=32
 
-Scenes of the synthetic set as a blueprint: white outlines on squared blue paper, faintly filled with
-their colour. `--config=configs/demo.py:style --config.data.source=images:style` then teaches the
-image half this look. Pictures of one's own do as well: a folder of images, a text file beside each.
+Scenes of the synthetic set as a blueprint: white outlines on squared blue paper, faintly filled
+with their colour. `--config=configs/demo.py:style --config.data.source=images:style` then teaches
+the image half this look. Pictures of one's own do as well: a folder of images, a text file beside
+each.
 """
 
 from __future__ import annotations
