@@ -32,12 +32,12 @@ export XLA_FLAGS="--xla_force_host_platform_device_count=2 ${XLA_FLAGS:-}"
 say "4/6  The image half learns pictures ($IMAGE_STEPS steps)"
 "$PYTHON" -m lumiere_jax.train --config=configs/demo.py:image --workdir="$WORKDIR" \
   --config.data.source="records:$WORKDIR/records" --config.train.steps="$IMAGE_STEPS" \
-  --config.train.evaluate_every=0
+  --config.train.evaluate_every=0 --config.train.log_every=5
 
 say "5/6  The temporal half learns motion; the image half is frozen ($BASE_STEPS steps)"
 "$PYTHON" -m lumiere_jax.train --config=configs/demo.py:base --workdir="$WORKDIR" \
   --config.data.source="records:$WORKDIR/records" --config.train.steps="$BASE_STEPS" \
-  --config.train.evaluate_every=0
+  --config.train.evaluate_every=0 --config.train.log_every=5
 
 say "6/6  A clip of the model that was just trained"
 "$PYTHON" -m lumiere_jax.sample --model="$WORKDIR" --prompt="$PROMPT" --seed=0 --output="$WORKDIR/samples"
