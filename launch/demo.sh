@@ -6,7 +6,7 @@ set -euo pipefail
 PYTHON=${PYTHON:-python3}
 WORKDIR=${WORKDIR:-runs/demo}
 MODEL=${MODEL:-data/demo}
-IMAGE_STEPS=${IMAGE_STEPS:-100}
+IMAGE_STEPS=${IMAGE_STEPS:-250}
 BASE_STEPS=${BASE_STEPS:-30}
 PROMPT=${PROMPT:-a green circle moves right on a dark background}
 
@@ -48,6 +48,6 @@ echo "  by the model in $MODEL"
 echo "    clip           $clip"
 echo "    contact sheet  ${clip%.mp4}.png"
 echo "    applications   $shown/applications.png"
-echo "  by the model trained just now, for a few minutes: a coloured spot at best"
+echo "  by the model trained just now, for a few minutes: hardly more than a background"
 echo "    clip           $trained"
 echo "    loss curves    $WORKDIR/image/loss.png  $WORKDIR/base/loss.png"
