@@ -24,9 +24,9 @@ from PIL import Image
 
 from lumiere_jax import Lumiere
 from lumiere_jax.cascade import from_uint8, to_uint8
+from lumiere_jax.evaluation.refinement import bicubic, shrunk
 from lumiere_jax.input_pipeline.moving_shapes import MovingShapes
 from lumiere_jax.metrics import psnr, window_seam_energy
-from lumiere_jax.models.ssr import downsample
 from lumiere_jax.stage import Stage
 from lumiere_jax.video import contact_sheet
 
@@ -86,19 +86,6 @@ def _sample(stage: Stage, keys, low: np.ndarray) -> np.ndarray:
     return to_uint8(clip)[0]
 
 
-def shrink(truth: np.ndarray, factor: int) -> np.ndarray:
-    """uint8 [t, h, w, 3] by area, rounded as a stored clip is."""
-    return to_uint8(downsample(from_uint8(truth)[None], factor))[0]
-
-
-def bicubic(low: np.ndarray, size: int) -> np.ndarray:
-    """uint8 [t, size, size, 3]."""
-    frames = [
-        Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC) for frame in low
-    ]
-    return np.stack([np.asarray(frame) for frame in frames])
-
-
 def differences(video: np.ndarray) -> np.ndarray:
     """Mean absolute difference of each pair of neighbouring frames, in grey levels."""
     return np.abs(np.diff(video.astype(np.int16), axis=0)).mean((1, 2, 3))
@@ -114,7 +101,7 @@ def run(stage: Stage, scenes: int, frames: int) -> tuple[dict, dict[str, np.ndar
     clips = []
     for scene in range(scenes):
         truth = shapes.clip(scene)
-        low = shrink(truth, factor)
+        low = shrunk(truth, size // factor)
         arms, borders = refine_each_way(ways, from_uint8(low), seed=scene)
         arms = {"truth": truth, "bicubic": bicubic(low, size), **arms}
         for name, video in arms.items():

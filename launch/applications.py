@@ -19,6 +19,8 @@ from etils import epath
 from lumiere_jax import Lumiere
 from lumiere_jax.generated import Generated
 from lumiere_jax.input_pipeline.moving_shapes import Attributes, place, prompt, render
+from lumiere_jax.one_line_errors import one_line_errors
+from lumiere_jax.parallel import use_compilation_cache
 from lumiere_jax.video import write_contact_sheet
 
 GIVEN = Attributes(colour="green", shape="square", motion="right", background="light")
@@ -60,17 +62,31 @@ def main(_: list[str]) -> None:
     """Flags in, clips out."""
     logging.set_verbosity(logging.WARNING)
     values = flags.FLAGS
-    from lumiere_jax.parallel import use_compilation_cache
+    with one_line_errors():
+        use_compilation_cache()
+        model = Lumiere.load(values.model).base_alone()
+        samplers = model.samplers(**({"steps": values.steps} if values.steps else {}))
+        style = find_style(values.model, values.style)
+        show(
+            applications(model, style, samplers=samplers, progress=False), epath.Path(values.output)
+        )
 
-    use_compilation_cache()
-    model = Lumiere.load(values.model).base_alone()
-    style = epath.Path(values.style or epath.Path(values.model) / "style")
-    output = epath.Path(values.output)
-    samplers = model.samplers(**({"steps": values.steps} if values.steps else {}))
+
+def find_style(model: epath.PathLike, asked: str | None) -> epath.Path | None:
+    """The style asked for, which `stylize` looks into; else the model's own, if it has one."""
+    own = epath.Path(model) / "style"
+    return epath.Path(asked) if asked else own if own.exists() else None
+
+
+def show(shown: Iterator[Shown], output: epath.Path) -> None:
+    """Saves every clip as it is made, and a sheet of all of them.
+
+    Raises:
+      FileExistsError: one of them is there already; nothing is written over.
+    """
+    if output.exists() and any(output.iterdir()):
+        raise FileExistsError(f"--output={output} is not empty; give a new folder")
     videos, captions, start = [], [], time.monotonic()
-    shown = applications(
-        model, style if style.exists() else None, samplers=samplers, progress=False
-    )
     for name, given, made in shown:
         made.save(output / name)
         print(f"  {name:16} {time.monotonic() - start:5.1f} s   {output / name}.mp4", flush=True)

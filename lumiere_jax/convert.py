@@ -19,11 +19,12 @@ T5 encoders: `--from=huggingface` or `--from=t5x`, and `--to=t5x`.
 from __future__ import annotations
 
 import dataclasses
-import sys
 from typing import TYPE_CHECKING
 
 from absl import app, flags, logging
 from etils import epath
+
+from lumiere_jax.one_line_errors import one_line_errors
 
 if TYPE_CHECKING:
     from lumiere_jax.weights import Model
@@ -191,15 +192,11 @@ def main(_: list[str]) -> None:
     renamed = {"source": "from", "target": "to"}
     names = [field.name for field in dataclasses.fields(Conversion)]
     values = {name: flags.FLAGS[renamed.get(name, name)].value for name in names}
-    try:
+    with one_line_errors():
         for name in ("path", "output"):
             if values[name] is None:
                 raise ValueError(f"--{name} is missing; see python -m lumiere_jax.convert --help")
         convert(Conversion(**values))
-    except (ValueError, OSError) as error:
-        if logging.level_debug():
-            raise
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

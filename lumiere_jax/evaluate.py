@@ -21,6 +21,8 @@ import sys
 
 from absl import app, flags, logging
 
+from lumiere_jax.one_line_errors import one_line_errors
+
 
 def define_flags() -> None:
     """The fields of `EvaluationSettings`; only where this file is the program."""
@@ -53,17 +55,13 @@ def main(_: list[str]) -> None:
         logging.set_verbosity(logging.WARNING)  # Orbax tells a story at every load
     names = [field.name for field in dataclasses.fields(EvaluationSettings)]
     values = {name: flags.FLAGS[name].value for name in names}
-    try:
+    with one_line_errors():
         for name, good in (("model", "runs/demo"), ("output", "evaluation")):
             if values[name] is None:
                 raise ValueError(f"--{name} is missing: give a folder, such as --{name}={good}")
         use_compilation_cache()
         print(table(evaluate(EvaluationSettings(**values))))
         print(f"\n{values['output']}/evaluation.json\n{values['output']}/clips.png")
-    except (ValueError, OSError) as error:
-        if logging.level_debug():
-            raise
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from absl import app, flags, logging
 from etils import epath
 
 from lumiere_jax import sample_flags
+from lumiere_jax.one_line_errors import one_line_errors
 
 sample_flags.define()
 flags.adopt_module_key_flags(sample_flags)  # or --help would leave them out
@@ -50,7 +51,7 @@ def main(_: list[str]) -> None:
 
     if not any(argument.startswith(("--verbosity", "-v", "--v")) for argument in sys.argv):
         logging.set_verbosity(logging.WARNING)  # Orbax tells a story at every load
-    try:
+    with one_line_errors():
         prompts = sample_flags.read_prompts()
         given, options = sample_flags.arguments()
         use_compilation_cache()
@@ -62,10 +63,6 @@ def main(_: list[str]) -> None:
             batch = prompts[start : start + BATCH.value]
             clips = make(batch, *given, seed=flags.FLAGS.seed + start, **options)
             save(clips, sheet=len(options.get("alpha", ())) > 1)
-    except (ValueError, FileNotFoundError, FileExistsError) as error:
-        if logging.level_debug():
-            raise
-        sys.exit(f"error: {error}")
 
 
 def load():

@@ -25,6 +25,7 @@ DISTRIBUTED = flags.DEFINE_bool(
 
 def main(_: list[str]) -> None:
     """Flags in, one call, exit code out."""
+    from lumiere_jax.one_line_errors import one_line_errors
     from lumiere_jax.parallel import start_processes, use_compilation_cache
     from lumiere_jax.training.command_line import to_experiment
     from lumiere_jax.training.interruption import Interruption
@@ -33,17 +34,13 @@ def main(_: list[str]) -> None:
 
     if not any(argument.startswith(("--verbosity", "-v", "--v")) for argument in sys.argv):
         logging.set_verbosity(logging.WARNING)  # Orbax tells a story at every save
-    try:
+    with one_line_errors(TrainingDiverged):
         for name in ("config", "workdir"):
             if flags.FLAGS[name].value is None:
                 raise ValueError(f"--{name} is missing; see python -m lumiere_jax.train --help")
         start_processes(DISTRIBUTED.value)
         use_compilation_cache()
         signal = train(to_experiment(CONFIG.value), WORKDIR.value)
-    except (ValueError, FileNotFoundError, TrainingDiverged) as error:
-        if logging.level_debug():
-            raise
-        sys.exit(f"error: {error}")
     if signal:
         sys.exit(Interruption.EXIT_CODE)
 

@@ -11,6 +11,8 @@ for flag, value in FLAGS.items():
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --{flag}={value}".strip()
 
 import pathlib
+import subprocess
+import sys
 
 import jax
 import pytest
@@ -22,3 +24,22 @@ jax.config.update("jax_default_matmul_precision", "highest")
 def golden() -> pathlib.Path:
     """Folder of parity data made by the original packages; see its README."""
     return pathlib.Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def fetch():
+    """fetch(requirement, folder) -> the archive of one package of the registry, unopened."""
+
+    def download(requirement: str, folder: pathlib.Path) -> pathlib.Path:
+        options = ["download", "--no-deps", "-d", str(folder), requirement]
+        run = subprocess.run(
+            [sys.executable, "-m", "pip", *options], capture_output=True, text=True
+        )
+        if run.returncode:
+            pytest.fail(
+                f"pip cannot fetch {requirement}; leave out with -m 'not network':\n{run.stderr}"
+            )
+        (archive,) = folder.iterdir()
+        return archive
+
+    return download

@@ -4,8 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.consensus_ablation import Ways, bicubic, differences, refine_each_way, shrink
+from benchmarks.consensus_ablation import Ways, differences, refine_each_way
 from lumiere_jax.diffusion import DiffusionConfig, SamplerConfig
+from lumiere_jax.evaluation.refinement import bicubic, shrunk
 from lumiere_jax.metrics import window_seam_energy
 from lumiere_jax.models import UNetConfig
 from lumiere_jax.stage import Stage, StageSettings
@@ -60,5 +61,5 @@ def test_the_consensus_spreads_the_jump_over_the_frames_that_windows_share(refin
 
 def test_the_baselines_are_what_they_are_called():
     truth = np.full((2, 8, 8, 3), 77, np.uint8)
-    np.testing.assert_array_equal(shrink(truth, 4), np.full((2, 2, 2, 3), 77))
-    np.testing.assert_array_equal(bicubic(shrink(truth, 4), 8), truth)
+    np.testing.assert_array_equal(shrunk(truth, 2), np.full((2, 2, 2, 3), 77))
+    np.testing.assert_array_equal(bicubic(shrunk(truth, 2), 8), truth)

@@ -81,6 +81,7 @@ def test_an_evaluation_names_every_clip_and_its_protocol(evaluated):
     protocol = prompts["protocol"]
     assert {"model": "tiny", "N": 2, "T": 8, "size": 16, "seed": 0}.items() <= protocol.items()
     assert list(protocol["samplers"]) == ["base"]
+    assert set(protocol["weights"]) == {"base", "text"}  # another encoder is another model
     assert protocol["samplers"]["base"]["steps"] == 2
     assert (output / "clips.png").exists()
 

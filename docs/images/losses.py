@@ -32,6 +32,8 @@ def smooth(values: list[float]) -> np.ndarray:
 def draw(run: pathlib.Path, path: pathlib.Path) -> None:
     """One panel a stage that the run has."""
     stages = [stage for stage in STAGES if (run / stage / "metrics.jsonl").exists()]
+    if not stages:
+        sys.exit(f"error: {run} holds no stage with a metrics.jsonl; name a run such as runs/demo")
     figure, axes = pyplot.subplots(2, 3, figsize=(10, 5.4), dpi=110)
     for axis in axes.flat:
         axis.set_visible(False)
@@ -52,6 +54,8 @@ def draw(run: pathlib.Path, path: pathlib.Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("error: name the run: python docs/images/losses.py runs/demo")
     target = pathlib.Path(__file__).with_name("demo_losses.png")
     draw(pathlib.Path(sys.argv[1]), target)
     print(target)

@@ -63,6 +63,11 @@ class Cascade:
         return cls(stages, encoder, text, mesh=mesh)
 
     @property
+    def encoder(self) -> tuple[Network, Params] | None:
+        """The text encoder and its parameters; None for a cascade that reads no text."""
+        return self._text[0]
+
+    @property
     def base(self) -> Stage:
         """The stage that makes a clip from noise."""
         return self.stages[0]

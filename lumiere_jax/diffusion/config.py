@@ -42,7 +42,7 @@ class DiffusionConfig:
         schedule by 2 log(shift) (arXiv 2301.11093). 1 leaves it.
       lowest_log_snr, highest_log_snr: ends of a continuous schedule, before the shift.
       time_shift: of the times that training draws: below 1 they crowd at high noise, where the
-        schedule stays as it is, see `times.shift_times`.
+        schedule stays as it is, see `times.shift_times`. The loss counts them as they are drawn.
       zero_terminal_snr: rescale so that time 1 (timestep 999) is pure noise (arXiv 2305.08891).
       prediction: what the network emits: "noise", "velocity" (alpha noise - sigma clean) or
         "clean".

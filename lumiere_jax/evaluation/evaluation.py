@@ -39,9 +39,9 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
     features = _i3d(settings) if settings.fvd else None
     protocols = protocols_of(settings, whole, model)
     folder.claim(protocols)
-    results: dict[str, Any] = {"prompts": _prompts(settings, model, folder)}
     prompts = spread_prompts(settings.prompts, settings.seed)
-    names = [f"clip-{number:05d}" for number in range(len(prompts))]
+    names = _clips(settings, model, folder, prompts)
+    results: dict[str, Any] = {"prompts": accuracy_of_clips(folder, names, prompts, settings.seed)}
     if settings.fvd:
         options = {"seed": settings.seed, "frames": settings.fvd_frames, "features": features}
         results["fvd"] = distances(folder, names, prompts, **options)
@@ -58,15 +58,17 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
     return results
 
 
-def _prompts(settings: EvaluationSettings, model: Lumiere, folder: ResultsFolder) -> dict[str, Any]:
-    prompts = spread_prompts(settings.prompts, settings.seed)
+def _clips(
+    settings: EvaluationSettings, model: Lumiere, folder: ResultsFolder, prompts: list[str]
+) -> list[str]:
+    """Makes the clips and the sheet of the first; returns their names in the folder."""
     options = {"batch": settings.batch, "samplers": settings.samplers(model)}
     names = make_clips(model, folder, prompts, seed=settings.seed, **options)
     sheet = folder.path / "clips.png"
     if not sheet.exists():
         shown = [folder.read(name) for name in names[:SHEET_CLIPS]]
         write_contact_sheet(sheet, shown, prompts[:SHEET_CLIPS])
-    return accuracy_of_clips(folder, names, prompts, settings.seed)
+    return names
 
 
 def _check(settings: EvaluationSettings, model: Lumiere) -> None:

@@ -48,6 +48,11 @@ def protocols_of(
 def _identity(settings: EvaluationSettings, model: Lumiere) -> dict[str, Any]:
     """The networks by their weights, not their folder: a run may have trained on since."""
     stages = model.cascade.stages
-    weights = {s.name: fingerprint(s.network.config, s.params)[:16] for s in stages}
+    networks = {stage.name: (stage.network, stage.params) for stage in stages}
+    if model.cascade.encoder is not None:
+        networks["text"] = model.cascade.encoder
+    weights = {
+        name: fingerprint(net.config, params)[:16] for name, (net, params) in networks.items()
+    }
     samplers = {name: to_json(config) for name, config in settings.samplers(model).items()}
     return {"model": model.name, "weights": weights, "seed": settings.seed, "samplers": samplers}

