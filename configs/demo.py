@@ -7,8 +7,8 @@ python -m lumiere_jax.train --config=configs/demo.py:ssr --workdir=runs/demo
 python -m lumiere_jax.sample --model=runs/demo --prompt="a red circle bounces on a dark background"
 
 Hardware: two CPU cores, as two devices (docs/training.md); about 2 GB of memory. There the stages
-went, with tests beside them, at 2.1 steps a second (image), 1.2 (base) and 1.1 (conditional): an hour,
-10 and 20 minutes for what stands here. Result: data/demo/README.md.
+went, with tests beside them, at 2.1 steps a second (image), 1.2 (base) and 1.1 (conditional): an
+hour, 10 and 20 minutes for what stands here. Result: data/demo/README.md.
 
 Stages: `image` trains the image U-Net and its byte-level T5 on single frames, `base` the temporal
 half on clips of 16 frames of 32×32 with everything else frozen. Clips are rendered while training
