@@ -19,9 +19,11 @@ from etils import epath
 from lumiere_jax import Lumiere
 from lumiere_jax.generated import Generated
 from lumiere_jax.input_pipeline.moving_shapes import Attributes, place, prompt, render
+from lumiere_jax.loaded_model import load_style
 from lumiere_jax.one_line_errors import one_line_errors
 from lumiere_jax.parallel import use_compilation_cache
 from lumiere_jax.video import write_contact_sheet
+from lumiere_jax.weights.style import Style
 
 GIVEN = Attributes(colour="green", shape="square", motion="right", background="light")
 EDITED = "a purple star moves right on a light background"
@@ -35,7 +37,7 @@ class Shown(NamedTuple):
     made: Generated
 
 
-def applications(model: Lumiere, style: epath.Path | None, **options: Any) -> Iterator[Shown]:
+def applications(model: Lumiere, style: Style | None, **options: Any) -> Iterator[Shown]:
     """Makes a clip of each application, one after another."""
     settings = model.cascade.base.settings
     scene = place(GIVEN, np.random.default_rng(4))
@@ -72,10 +74,14 @@ def main(_: list[str]) -> None:
         )
 
 
-def find_style(model: epath.PathLike, asked: str | None) -> epath.Path | None:
-    """The style asked for, which `stylize` looks into; else the model's own, if it has one."""
+def find_style(model: epath.PathLike, asked: str | None) -> Style | None:
+    """The style asked for, or else the model's own, if it has one.
+
+    Raises:
+      FileNotFoundError: the style asked for is not there.
+    """
     own = epath.Path(model) / "style"
-    return epath.Path(asked) if asked else own if own.exists() else None
+    return load_style(asked) if asked else load_style(own) if own.exists() else None
 
 
 def show(shown: Iterator[Shown], output: epath.Path) -> None:

@@ -131,7 +131,7 @@ def read_prompts() -> list[str]:
     """The prompts of the command line and of the file, in this order.
 
     Raises:
-      ValueError: there are none.
+      ValueError: there are none, where something is to be shown: not for super-resolution alone.
     """
     prompts = list(FLAGS.prompt)
     if FLAGS.prompts:
@@ -141,6 +141,8 @@ def read_prompts() -> list[str]:
         prompts += [line.strip() for line in path.read_text().splitlines() if line.strip()]
     if not prompts and FLAGS.shot:
         prompts = [", then ".join(FLAGS.shot)]
+    if not prompts and _application() == "upscale":
+        prompts = [""]  # super-resolution that reads no text needs none
     if not prompts:
         raise ValueError('there is nothing to show: give --prompt="…", or --prompts=file')
     return prompts

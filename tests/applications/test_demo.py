@@ -53,6 +53,7 @@ def test_guidance_is_of_the_stages_that_read_text():
     ("changes", "message"),
     [
         ({"model": "nowhere"}, "error: nowhere holds neither a model"),
+        ({"style": "nowhere"}, "error: --style=nowhere: neither a style nor a run"),
         ({"output": "docs"}, "error: --output=docs is not empty; give a new folder"),
     ],
 )
@@ -68,6 +69,7 @@ def test_what_the_demo_cannot_do_is_one_line_and_nothing_is_written(changes, mes
 
 
 def test_a_style_that_is_asked_for_is_never_left_out(tmp_path):
-    assert find_style("data/demo", None).name == "style"
+    assert find_style("data/demo", None).settings["rank"] == 4
     assert find_style(tmp_path, None) is None
-    assert str(find_style(tmp_path, "nowhere")) == "nowhere"  # where `stylize` says it is missing
+    with pytest.raises(FileNotFoundError, match="--style=nowhere"):
+        find_style("data/demo", "nowhere")

@@ -101,6 +101,7 @@ def test_flags_that_make_no_sense_are_named(parse, arguments, message):
 def test_the_last_prompts_stand_for_shots_without_one(parse):
     assert parse("--prompt=a", "--prompt=b").read_prompts() == ["a", "b"]
     assert parse("--shot=a", "--shot=b").read_prompts() == ["a, then b"]
+    assert parse("--upscale=clip.mp4").read_prompts() == [""]
     with pytest.raises(ValueError, match="nothing to show"):
         parse().read_prompts()
 
