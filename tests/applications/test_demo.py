@@ -52,7 +52,7 @@ def test_guidance_is_of_the_stages_that_read_text():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": "nowhere"}, "error: nowhere holds neither a model"),
+        ({"model": "nowhere"}, "error: --model=nowhere: no such folder"),
         ({"style": "nowhere"}, "error: --style=nowhere: neither a style nor a run"),
         ({"output": "docs"}, "error: --output=docs is not empty; give a new folder"),
     ],
