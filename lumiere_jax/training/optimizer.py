@@ -1,4 +1,4 @@
-"""AdamW and Adafactor, their learning rate, and the clipping of gradients."""
+"""AdamW, Adafactor and Muon, their learning rate, and the clipping of gradients."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import jax
 import optax
+from optax.contrib import MuonDimensionNumbers, muon
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -15,7 +16,8 @@ class OptimizerConfig:
 
     Attributes:
       name: "adamw" (Loshchilov & Hutter 2019), or "adafactor" (Shazeer & Stern 2018; second moment
-        only, factored, so that its state is small).
+        only, factored, so that its state is small), or "muon" (Jordan et al. 2024: a matrix moves
+        by its momentum made orthogonal; vectors, embeddings and the output by NAdamW).
       learning_rate: its peak.
       schedule: after the warm-up, "constant" or "cosine".
       warmup_steps: steps over which the learning rate rises from 0.
@@ -25,9 +27,11 @@ class OptimizerConfig:
       epsilon: added to AdamW's denominator.
       weight_decay: decoupled, times the learning rate; not on biases and norms.
       clip_norm: largest global norm of a gradient; 0 does not clip.
+      matrix_rms: root mean square by which Muon moves a matrix, in learning rates; with 0.2 about
+        what AdamW does (arXiv 2502.16982), so that its learning rates serve.
     """
 
-    name: Literal["adamw", "adafactor"] = "adamw"
+    name: Literal["adamw", "adafactor", "muon"] = "adamw"
     learning_rate: float = 1e-4
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_steps: int = 0
@@ -37,6 +41,7 @@ class OptimizerConfig:
     epsilon: float = 1e-8
     weight_decay: float = 0.0
     clip_norm: float = 1.0
+    matrix_rms: float = 0.2
 
 
 def learning_rate_schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
@@ -57,6 +62,8 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransfo
     """The optax transformation for a run of `steps`."""
     if config.name == "adamw":
         scale = optax.scale_by_adam(config.beta1, config.beta2, config.epsilon)
+    elif config.name == "muon":
+        scale = _scale_by_muon(config)
     else:
         scale = optax.chain(optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0))
     return optax.chain(
@@ -65,6 +72,35 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransfo
         optax.add_decayed_weights(config.weight_decay, mask=_decays),
         optax.scale_by_learning_rate(learning_rate_schedule(config, steps)),
     )
+
+
+def _scale_by_muon(config: OptimizerConfig) -> optax.GradientTransformation:
+    descent = muon(
+        1.0,
+        adam_b1=config.beta1,
+        adam_b2=config.beta2,
+        eps=config.epsilon,
+        consistent_rms=config.matrix_rms,
+        muon_weight_dimension_numbers=_matrices,
+    )
+    return optax.chain(descent, optax.scale(-1.0))  # the learning rate turns it downhill again
+
+
+def _matrices(params: Any) -> Any:
+    """Which axes of a parameter are summed over; None for those that Muon leaves to AdamW.
+
+    Those are vectors, tables of embeddings, whose rows are looked up one at a time, and the U-Net's
+    last convolution.
+    """
+
+    def axes(path, leaf):
+        names = [entry.key for entry in path]
+        if leaf.ndim < 2 or names[-1] == "embedding" or names[1:-1] == ["conv_out"]:
+            return None
+        # A convolution is the matrix that its unfolded patches are multiplied by.
+        return MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
+
+    return jax.tree_util.tree_map_with_path(axes, params)
 
 
 def _decays(params: Any) -> Any:

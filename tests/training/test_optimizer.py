@@ -1,5 +1,6 @@
 """Learning rates and updates, against numbers worked out by hand."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -39,13 +40,53 @@ def test_biases_do_not_decay():
     np.testing.assert_array_equal(_update(config, [0.0], [1.0]), [1.0])
 
 
-@pytest.mark.parametrize("name", ["adamw", "adafactor"])
-def test_both_optimizers_minimise_a_bowl(name):
-    config = OptimizerConfig(name=name, learning_rate=0.1, schedule="cosine")
-    optimizer = make_optimizer(config, 100)
+@pytest.mark.parametrize("name", ["adamw", "adafactor", "muon"])
+def test_every_optimizer_minimises_a_bowl(name):
+    config = OptimizerConfig(name=name, learning_rate=0.1, schedule="cosine", matrix_rms=1.0)
+    optimizer = make_optimizer(config, 200)
     params = {"kernel": jnp.full((4, 4), 2.0)}
     state = optimizer.init(params)
-    for _ in range(100):
-        updates, state = optimizer.update(params, state, params)
+    step = jax.jit(optimizer.update)
+    for _ in range(200):
+        updates, state = step(params, state, params)
         params = optax.apply_updates(params, updates)
     assert float(jnp.abs(params["kernel"]).max()) < 0.1
+
+
+def test_muon_moves_a_matrix_as_far_in_every_direction():
+    gradient = np.random.default_rng(0).normal(size=(12, 4)) * [30, 10, 3, 1]
+    config = OptimizerConfig(name="muon", learning_rate=0.1, matrix_rms=0.5, clip_norm=0)
+    moved = -_update(config, gradient, np.zeros((12, 4)))
+    # U V^T of the gradient's U S V^T, scaled to the root mean square; five Newton-Schulz steps
+    # bring its singular values near 1, not to it.
+    sizes = np.linalg.svd(moved, compute_uv=False) / (0.1 * 0.5 * np.sqrt(12))
+    assert sizes.min() > 0.5
+    assert sizes.max() < 1.3
+    assert (moved * gradient).sum() > 0
+
+
+def test_muon_takes_a_convolution_for_the_matrix_of_its_patches():
+    config = OptimizerConfig(name="muon", learning_rate=0.1)
+    gradient = np.random.default_rng(1).normal(size=(3, 3, 4, 8)).astype(np.float32)
+    kernel = _update(config, gradient, np.zeros((3, 3, 4, 8)))
+    matrix = _update(config, gradient.reshape(36, 8), np.zeros((36, 8)))
+    np.testing.assert_allclose(kernel.reshape(36, 8), matrix, atol=1e-6)
+
+
+def test_muon_leaves_vectors_embeddings_and_the_output_to_adamw():
+    shapes = {"unet": {"conv_out": {"kernel": (3, 3, 4, 6), "bias": (6,)}}}
+    shapes["text"] = {"token_embedding": {"embedding": (10, 4)}}
+    params = _draw(np.random.default_rng(2), shapes)
+    optimizer = make_optimizer(OptimizerConfig(name="muon", learning_rate=0.1, clip_norm=0), 10)
+    peer = optax.nadamw(0.1, weight_decay=0)  # AdamW, looking ahead as Muon does
+    updates, _ = optimizer.update(params, optimizer.init(params), params)
+    expected, _ = peer.update(params, peer.init(params), params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), updates, expected)
+
+
+def _draw(rng, shapes):
+    return jax.tree.map(
+        lambda shape: jnp.asarray(rng.normal(size=shape), jnp.float32),
+        shapes,
+        is_leaf=lambda node: isinstance(node, tuple),
+    )
