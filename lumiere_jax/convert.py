@@ -83,9 +83,7 @@ def convert(request: Conversion) -> None:
         style = _style_beside(request)
         if request.inflate:
             model = _inflate(model, request)
-        _write(model, request)
-        if style is not None:
-            _write_style(output / "style", style, request.dtype)
+        _write(model, style, request)
     print(f"done: {output}")
 
 
@@ -123,17 +121,17 @@ def _style_beside(request: Conversion) -> Style | None:
 
 def _convert_style(request: Conversion) -> None:
     from lumiere_jax.loaded_model import load_style
+    from lumiere_jax.weights.style import write_style
 
     if request.target != "model" or request.inflate:
         flag = "--inflate" if request.inflate else f"--to={request.target}"
         raise ValueError(f"{flag} is for networks; leave it out to convert a style")
-    _write_style(request.output, load_style(request.path, flag="--path"), request.dtype)
+    style = load_style(request.path, flag="--path")
+    write_style(request.output, style, dtype=request.dtype)
+    _say(style, request.output)
 
 
-def _write_style(folder: epath.PathLike, style: Style, dtype: str | None) -> None:
-    from lumiere_jax.weights.style import write_style
-
-    write_style(folder, style, dtype=dtype)
+def _say(style: Style, folder: epath.PathLike) -> None:
     print(f"style: {folder} ({'factors' if style.weights is None else 'weights'})")
 
 
@@ -151,7 +149,7 @@ def _inflate(model: Model, request: Conversion) -> Model:
     return dataclasses.replace(model, settings={**model.settings, "frame_rate": request.frame_rate})
 
 
-def _write(model: Model, request: Conversion) -> None:
+def _write(model: Model, style: Style | None, request: Conversion) -> None:
     from lumiere_jax.weights import parts, write_model, write_t5x, write_unet
     from lumiere_jax.weights.importing import TOKENIZER
 
@@ -163,7 +161,9 @@ def _write(model: Model, request: Conversion) -> None:
         size = part.settings.get("size")
         write_unet(request.output, part.config, part.params, size=size, dtype=request.dtype)
     else:
-        write_model(request.output, model, dtype=request.dtype)
+        write_model(request.output, model, style=style, dtype=request.dtype)
+        if style is not None:
+            _say(style, epath.Path(request.output) / "style")
         missing = [p for p in model.parts.values() if p.settings.get("tokenizer") == TOKENIZER]
         if missing:
             print(f"put the encoder's tokenizer there: {request.output}/{TOKENIZER}")

@@ -99,6 +99,8 @@ def test_what_applications_were_given_is_still_there(evaluated):
 def test_super_resolution_stands_beside_bicubic(evaluated):
     refinement = evaluated[1]["refinement"]
     assert refinement["protocol"]["size"] == [16, 32]
+    (windows,) = refinement["protocol"]["windows"].values()
+    assert windows["frames"] > windows["overlap"] > 0
     truth = rendered(spread_prompts(1, 0)[0], 8, 32, (0, 0))
     error = (bicubic(shrunk(truth, 16), 32).astype(float) - truth) ** 2
     assert refinement["bicubic"] == pytest.approx(10 * np.log10(255**2 / error.mean()))

@@ -41,8 +41,24 @@ def protocols_of(
     protocols["applications"] = _identity(settings, alone) | scenes | own
     if any(stage.refines for stage in whole.cascade.stages):
         sizes = {"size": [alone.cascade.size, whole.cascade.size]}
-        protocols["refinement"] = _identity(settings, whole) | scenes | sizes
+        windows = {"windows": _windows(whole)}
+        protocols["refinement"] = _identity(settings, whole) | scenes | sizes | windows
     return protocols
+
+
+def _windows(model: Lumiere) -> dict[str, dict[str, Any]]:
+    """Of the networks that refine: how a clip is cut up for them, and put together again."""
+    return {
+        stage.name: {
+            "frames": stage.settings.window or stage.settings.frames,
+            "overlap": stage.settings.overlap,
+            "weights": stage.settings.weights,
+            "tile": stage.settings.tile,
+            "tile_overlap": stage.settings.tile and stage.settings.tile_overlap,
+        }
+        for stage in model.cascade.stages
+        if stage.refines
+    }
 
 
 def _identity(settings: EvaluationSettings, model: Lumiere) -> dict[str, Any]:

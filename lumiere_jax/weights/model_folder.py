@@ -5,6 +5,7 @@
     base.safetensors       parameters; names are the paths of the tree joined by "/"
     text.safetensors       …
     spiece.model           the text encoder's tokenizer, unless it reads bytes
+    style/                 a style of the base (see `weights.style`), where it has one
 
 The configuration alone rebuilds the network, so nothing is stored that could run as code.
 """
@@ -22,6 +23,7 @@ from etils import epath
 from lumiere_jax.models import T5Config, UNetConfig, network
 from lumiere_jax.weights.dataclass_json import from_json, to_json
 from lumiere_jax.weights.safetensors_file import SafetensorsFile, write_parameters
+from lumiere_jax.weights.style import Style, write_style
 from lumiere_jax.weights.tree import (
     Params,
     Shardings,
@@ -61,12 +63,15 @@ class Model:
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def write_model(folder: epath.PathLike, model: Model, *, dtype: Any = None) -> None:
+def write_model(
+    folder: epath.PathLike, model: Model, *, style: Style | None = None, dtype: Any = None
+) -> None:
     """Writes a model folder. `model.json` comes last: a folder without it is unfinished.
 
     Args:
       folder: a folder that does not exist yet, or is empty.
       model: networks and settings.
+      style: of the base, to go along in the folder's `style`.
       dtype: `bfloat16` or `float32`; None keeps each array's own.
 
     Raises:
@@ -88,6 +93,8 @@ def write_model(folder: epath.PathLike, model: Model, *, dtype: Any = None) -> N
         tokenizer = epath.Path(part.settings.get("tokenizer", "bytes"))
         if tokenizer.is_file() and not (folder / tokenizer.name).exists():
             tokenizer.copy(folder / tokenizer.name)
+    if style is not None:
+        write_style(folder / "style", style, dtype=dtype)
     (folder / "model.json").write_text(json.dumps(description, indent=2) + "\n")
 
 

@@ -10,6 +10,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lumiere_jax.models import T5Config, network
 from lumiere_jax.weights import Model, Part, describe_model, read_model, write_model
+from lumiere_jax.weights.style import Style
 from lumiere_jax.weights.tree import flatten
 
 TINY = T5Config(vocabulary_size=20, width=8, feed_forward=16, heads=2, layers=2, head_dim=4)
@@ -32,6 +33,18 @@ def test_what_is_written_is_read_back(tmp_path, params):
     assert model.parts["text"].settings == {"tokenizer": "bytes", "length": 77}
     assert model.settings == {"name": "tiny"}
     jax.tree.map(np.testing.assert_array_equal, model.parts["text"].params, params)
+
+
+def test_a_folder_whose_style_was_not_written_is_no_model(tmp_path, params, monkeypatch):
+    def full(*_, **__):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("lumiere_jax.weights.model_folder.write_style", full)
+    style = Style(factors={"layer": {"down": np.ones((8, 1)), "up": np.ones((1, 8))}})
+    with pytest.raises(OSError, match="no space"):
+        write_model(tmp_path / "m", _model(params), style=style)
+    with pytest.raises(FileNotFoundError):
+        read_model(tmp_path / "m")
 
 
 def test_bfloat16_is_stored_as_bfloat16(tmp_path, params):
