@@ -121,15 +121,15 @@ def base() -> Experiment:
         text=TEXT,
         diffusion=VIDEO_DIFFUSION,
         sampler=VIDEO_SAMPLER,
-        data=DataConfig(frames=FRAMES, size=32, batch_size=16, text_length=64),
-        optimizer=OptimizerConfig(learning_rate=1.5e-3, schedule="cosine", warmup_steps=50),
+        data=DataConfig(frames=FRAMES, size=32, batch_size=8, text_length=64),
+        optimizer=OptimizerConfig(**MUON, learning_rate=1.5e-3, warmup_steps=50),
         train=TrainConfig(
-            steps=600,
+            steps=1400,
             trainable="temporal",
-            ema_decay=0.995,
+            ema_decay=0.996,
             log_every=20,
             save_every=200,
-            evaluate_every=200,
+            evaluate_every=400,
             sample_prompts=PROMPTS,
         ),
     )
@@ -144,8 +144,8 @@ def conditional() -> Experiment:
         model=dataclasses.replace(start.model, observed=True),
         # Many clips of which nothing is observed: the one model still makes videos from text alone.
         data=dataclasses.replace(start.data, masks=MaskMixture(none=0.4)),
-        optimizer=OptimizerConfig(learning_rate=1e-3, schedule="cosine", warmup_steps=20),
-        train=dataclasses.replace(start.train, steps=1300, trainable="temporal|observation"),
+        optimizer=OptimizerConfig(**MUON, learning_rate=1e-3, warmup_steps=20),
+        train=dataclasses.replace(start.train, steps=700, trainable="temporal|observation"),
     )
 
 

@@ -19,7 +19,9 @@ from lumiere_jax.evaluation.video_distance import chosen_frames, distances, shuf
 from lumiere_jax.input_pipeline.captions import read_caption
 from lumiere_jax.input_pipeline.moving_shapes import heldout_prompts
 from lumiere_jax.lumiere import Lumiere
-from lumiere_jax.weights import write_model
+from lumiere_jax.metrics.trails import STRAIGHT
+from lumiere_jax.models.stunet import spatial_half, spatial_params
+from lumiere_jax.weights import Model, read_model, write_model
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +114,29 @@ def test_the_table_shows_all_of_it(evaluated):
     assert lines[0].startswith("prompts: tiny, base ddim 2 steps guidance 2, seed 0, N 2, T 8")
     for words in ("colour", "image_to_video  first_frame     exact dB", "bicubic"):
         assert any(line.strip().startswith(words) for line in lines)
+
+
+def test_an_image_model_is_measured_by_single_frames(model, tmp_path):
+    whole = read_model(model)
+    base = whole.parts["base"]
+    image = dataclasses.replace(
+        base,
+        config=spatial_half(base.config),
+        params=spatial_params(base.params),
+        settings={**base.settings, "frames": 1},
+    )
+    parts = {"text": whole.parts["text"], "base": image}
+    settings = {**whole.settings, "stages": ["base"]}
+    write_model(tmp_path / "image", Model(parts=parts, settings=settings))
+    results = evaluate(asked(tmp_path / "image", tmp_path / "out", prompts=6))["prompts"]
+    assert results["protocol"]["T"] == 1
+    told = [read_caption(clip["prompt"]).motion in STRAIGHT for clip in results["clips"]]
+    assert [("motion" in clip["agrees"]) for clip in results["clips"]] == told
+    assert results["rendered"]["colour"] == results["rendered"]["background"] == 1
+    assert "flicker" not in results
+    assert (tmp_path / "out" / "clips.png").exists()
+    with pytest.raises(ValueError, match=r"--applications: --model=.* makes single images"):
+        evaluate(asked(tmp_path / "image", tmp_path / "other", applications=True))
 
 
 def test_an_interrupted_evaluation_makes_only_what_is_missing(

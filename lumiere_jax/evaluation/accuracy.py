@@ -12,7 +12,13 @@ from jaxtyping import UInt8
 from lumiere_jax.evaluation.heldout import CHANCE, rendered
 from lumiere_jax.evaluation.results_folder import ResultsFolder
 from lumiere_jax.input_pipeline.captions import read_caption
-from lumiere_jax.metrics import measure_scene, motion_magnitude, temporal_flicker
+from lumiere_jax.metrics import (
+    measure_frame,
+    measure_scene,
+    motion_magnitude,
+    temporal_flicker,
+)
+from lumiere_jax.metrics.trails import STRAIGHT
 
 Row = dict[str, Any]
 
@@ -26,6 +32,8 @@ def accuracy_of_clips(
       "accuracy" and "rendered": the fraction of clips that show each word, one object throughout
       ("one_object"), and all of these ("all"). "chance": of a word drawn from its list.
       "flicker", "motion": means of `temporal_flicker` and `motion_magnitude`. "clips": all rows.
+      For an image model, of single frames: motion is the direction of the trail, where the prompt
+      tells one, and nothing flickers.
     """
     rows, true_rows = [], []
     for number, (name, prompt) in enumerate(zip(names, prompts, strict=True)):
@@ -33,35 +41,37 @@ def accuracy_of_clips(
         rows.append({"prompt": prompt, "seed": seed + number} | measure(video, prompt))
         truth = rendered(prompt, *video.shape[:2], key=(seed, number))
         true_rows.append(measure(truth, prompt))
-    return {
+    single = video.shape[0] == 1
+    results = {
         "accuracy": fractions(rows),
         "rendered": fractions(true_rows),
-        "chance": CHANCE,
-        "flicker": _beside(rows, true_rows, "flicker"),
-        "motion": _beside(rows, true_rows, "motion"),
-        "clips": rows,
+        "chance": CHANCE | ({"motion": 1 / len(STRAIGHT)} if single else {}),
     }
+    if not single:
+        results |= {name: _beside(rows, true_rows, name) for name in ("flicker", "motion")}
+    return results | {"clips": rows}
 
 
 def measure(video: UInt8[np.ndarray, "t h w 3"], prompt: str) -> Row:
-    """What one clip shows, and which of its prompt's words are fulfilled."""
-    found = measure_scene(video)
-    agrees = found.agrees(read_caption(prompt))
+    """What one clip, or one frame, shows, and which of its prompt's words are fulfilled."""
+    single, told = video.shape[0] == 1, read_caption(prompt)
+    found = measure_frame(video[0]) if single else measure_scene(video)
+    agrees = found.agrees(told)
+    if single and told.motion not in STRAIGHT:
+        del agrees["motion"]
     measured = dataclasses.asdict(found)
     measured["objects"] = [min(found.objects), max(found.objects)]
-    return {
-        "measured": measured,
-        "agrees": agrees | {"all": all(agrees.values())},
-        "flicker": temporal_flicker(video),
-        "motion": motion_magnitude(video),
-    }
+    row = {"measured": measured, "agrees": agrees | {"all": all(agrees.values())}}
+    if single:
+        return row
+    return row | {"flicker": temporal_flicker(video), "motion": motion_magnitude(video)}
 
 
 def fractions(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The fraction of the clips that agree, by word."""
-    return {
-        word: float(np.mean([row["agrees"][word] for row in rows])) for word in rows[0]["agrees"]
-    }
+    """The fraction of the clips that agree, by word; of those whose prompt tells it."""
+    agrees = [row["agrees"] for row in rows]
+    words = max(agrees, key=len)
+    return {word: float(np.mean([each[word] for each in agrees if word in each])) for word in words}
 
 
 def _beside(rows: Sequence[Row], true_rows: Sequence[Row], name: str) -> dict[str, float]:

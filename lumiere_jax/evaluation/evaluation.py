@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from lumiere_jax.evaluation.accuracy import accuracy_of_clips
 from lumiere_jax.evaluation.clips import make_clips
 from lumiere_jax.evaluation.conditioned import application_numbers, check_conditioning
@@ -17,6 +19,7 @@ from lumiere_jax.lumiere import Lumiere
 from lumiere_jax.video import write_contact_sheet
 
 SHEET_CLIPS = 16
+FRAMES_A_ROW, FRAME_SCALE = 4, 4  # of single frames
 
 
 def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
@@ -67,16 +70,30 @@ def _clips(
     sheet = folder.path / "clips.png"
     if not sheet.exists():
         shown = [folder.read(name) for name in names[:SHEET_CLIPS]]
-        write_contact_sheet(sheet, shown, prompts[:SHEET_CLIPS])
+        write_contact_sheet(sheet, *_rows(shown, prompts[:SHEET_CLIPS]))
     return names
+
+
+def _rows(shown: list[np.ndarray], prompts: list[str]) -> tuple[list[np.ndarray], list[str]]:
+    """A row for each clip; single frames share one, enlarged so that their prompts fit below."""
+    if shown[0].shape[0] > 1:
+        return shown, prompts
+    frames = np.concatenate(shown).repeat(FRAME_SCALE, 1).repeat(FRAME_SCALE, 2)
+    starts = range(0, len(prompts), FRAMES_A_ROW)
+    return (
+        [frames[start : start + FRAMES_A_ROW] for start in starts],
+        ["; ".join(prompts[start : start + FRAMES_A_ROW]) for start in starts],
+    )
 
 
 def _check(settings: EvaluationSettings, model: Lumiere) -> None:
     """Everything that would otherwise fail after an hour of sampling."""
     base = model.cascade.base
-    if base.network.config.temporal is None:
+    if base.network.config.temporal is None and (settings.applications or settings.fvd):
+        flag = "--applications" if settings.applications else "--fvd"
         raise ValueError(
-            f"--model={settings.model} makes single images; train its base stage (--config=…:base)"
+            f"{flag}: --model={settings.model} makes single images; leave it out, or train the "
+            "base stage (--config=…:base)"
         )
     if settings.applications:
         check_conditioning(model, settings.conditioning)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import UInt8
 
-from lumiere_jax.input_pipeline.moving_shapes import heldout_prompts, place, read_caption, render
+from lumiere_jax.input_pipeline.moving_shapes import (
+    heldout_prompts,
+    place,
+    read_caption,
+    render,
+    render_frame,
+)
 from lumiere_jax.input_pipeline.scenes import BACKGROUNDS, COLOURS, MOTIONS, SHAPES
 
 CHANCE = {
@@ -15,6 +21,7 @@ CHANCE = {
     "background": 1 / len(BACKGROUNDS),
 }
 """How often a word is right that was drawn from its list."""
+MOMENTS = 16  # of a clip, at one of which a single frame is taken
 
 
 def spread_prompts(count: int, seed: int) -> list[str]:
@@ -26,6 +33,12 @@ def spread_prompts(count: int, seed: int) -> list[str]:
 
 
 def rendered(prompt: str, frames: int, size: int, key: tuple[int, ...]) -> UInt8[np.ndarray, "..."]:
-    """A true clip [t, h, w, 3] of a prompt, its object at a place that the key names."""
-    scene = place(read_caption(prompt), np.random.default_rng(key))
+    """A true clip [t, h, w, 3] of a prompt, its object at a place that the key names.
+
+    A single frame is one of the clip's, not its first: there, what grows is always small.
+    """
+    rng = np.random.default_rng(key)
+    scene = place(read_caption(prompt), rng)
+    if frames == 1:
+        return render_frame(scene, int(rng.integers(MOMENTS)), MOMENTS, size)[None]
     return render(scene, frames, size)

@@ -46,6 +46,8 @@ def _accuracy(section: Mapping[str, Any]) -> list[str]:
         lines.append(f"{word:12}{value:9.3f}{section['rendered'][word]:10.3f}{told}")
     # "motion" is a word of the prompt above; here it is the share of pixels that change.
     for name, label in (("flicker", "flicker"), ("motion", "moving")):
+        if name not in section:
+            continue
         lines.append(f"{label:12}{section[name]['clips']:9.3f}{section[name]['rendered']:10.3f}")
     return lines
 

@@ -14,7 +14,7 @@ from lumiere_jax.metrics.pixels import (
     temporal_flicker,
     window_seam_energy,
 )
-from lumiere_jax.metrics.shapes import Measured, measure_scene, prompt_accuracy
+from lumiere_jax.metrics.shapes import Measured, measure_frame, measure_scene, prompt_accuracy
 
 if TYPE_CHECKING:
     from lumiere_jax.metrics.fvd import frechet_video_distance
@@ -26,6 +26,7 @@ __all__ = [
     "frechet_distance",
     "frechet_video_distance",
     "i3d_logits",
+    "measure_frame",
     "measure_scene",
     "motion_magnitude",
     "prompt_accuracy",

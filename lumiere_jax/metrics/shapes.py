@@ -18,6 +18,7 @@ from lumiere_jax.input_pipeline.scenes import Attributes
 from lumiere_jax.metrics.motions import name_motion
 from lumiere_jax.metrics.objects import count_objects, find_object
 from lumiere_jax.metrics.outlines import name_shape
+from lumiere_jax.metrics.trails import name_direction
 
 WORKING_SIZE = 64  # pixels; larger clips are shrunk to it first
 TRAIL_FREE = 0.08  # less of the object's colour than this is background
@@ -74,6 +75,33 @@ def measure_scene(video: UInt8[np.ndarray, "t h w 3"]) -> Measured:
         colour=found.colour,
         shape=name_shape(found.present, turned=motion in ("spin", None)),
         motion=motion,
+        background=_name_background(video, found.coloured),
+        objects=count_objects(found.present),
+    )
+
+
+def measure_frame(frame: UInt8[np.ndarray, "h w 3"]) -> Measured:
+    """What one frame of such a clip shows; the motion is the direction that its trail tells.
+
+    Only straight motions are told by a frame (`trails.STRAIGHT`): where the object does something
+    else, the direction named means nothing.
+
+    Args:
+      frame: any square size from 16 pixels.
+
+    Raises:
+      ValueError: the frame has another type or shape.
+    """
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[0] != frame.shape[1]:
+        raise ValueError(
+            f"frame: {frame.dtype} {frame.shape}; expected uint8 [h, w, 3] with h == w"
+        )
+    video = _shrink(frame[None])
+    found = find_object(video)
+    return Measured(
+        colour=found.colour,
+        shape=name_shape(found.present, turned=True),
+        motion=name_direction(found),
         background=_name_background(video, found.coloured),
         objects=count_objects(found.present),
     )
