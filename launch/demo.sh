@@ -6,8 +6,8 @@ set -euo pipefail
 PYTHON=${PYTHON:-python3}
 WORKDIR=${WORKDIR:-runs/demo}
 MODEL=${MODEL:-data/demo}
-IMAGE_STEPS=${IMAGE_STEPS:-250}
-BASE_STEPS=${BASE_STEPS:-30}
+IMAGE_STEPS=${IMAGE_STEPS:-120}
+BASE_STEPS=${BASE_STEPS:-40}
 PROMPT=${PROMPT:-a green circle moves right on a dark background}
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
@@ -34,7 +34,7 @@ say "4/6  The image half learns pictures ($IMAGE_STEPS steps)"
   --config.data.source="records:$WORKDIR/records" --config.train.steps="$IMAGE_STEPS" \
   --config.train.evaluate_every=0 --config.train.log_every=5
 
-say "5/6  The temporal half learns motion; the image half is frozen ($BASE_STEPS steps)"
+say "5/6  The temporal half learns motion; of the image half only what reads text goes on learning ($BASE_STEPS steps)"
 "$PYTHON" -m lumiere_jax.train --config=configs/demo.py:base --workdir="$WORKDIR" \
   --config.data.source="records:$WORKDIR/records" --config.train.steps="$BASE_STEPS" \
   --config.train.evaluate_every=0 --config.train.log_every=5
