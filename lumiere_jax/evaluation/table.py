@@ -30,11 +30,15 @@ def _protocol(protocol: Mapping[str, Any]) -> str:
         f"{sampler['guidance_scale']:g}"
         for stage, sampler in protocol["samplers"].items()
     )
-    rest = (
+    rest = [
         f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in protocol.items()
-        if name not in ("samplers", "weights", "model")
-    )
+        if name not in ("samplers", "weights", "model", "windows")
+    ]
+    rest += [
+        f"{stage} windows of {window['frames']} frames overlapping by {window['overlap']}"
+        for stage, window in protocol.get("windows", {}).items()
+    ]
     return f"{protocol['model']}, {samplers}, {', '.join(rest)}"
 
 
