@@ -34,7 +34,7 @@ def environment(tmp_path):
     [
         (["--config=configs/nothing.py", "--workdir=x"], "no such file"),
         (["--config=configs/demo.py:image", "--workdir=x", "--config.train.stepz=3"], "steps?"),
-        (["--config=configs/demo.py:base", "--workdir=x", "--config.data.frames=81"], "frames=82"),
+        (["--config=configs/demo.py:base", "--workdir=x", "--config.data.frames=81"], "frames=84"),
         (["--config=configs/demo.py:image"], "--workdir is missing"),
     ],
 )
