@@ -2,8 +2,8 @@
 
 python docs/images/losses.py runs/demo
 
-Training losses are running means over twenty lines of `metrics.jsonl`: the few clips of a batch have
-few times, and scatter. Held-out losses are of the same clips, times and noise every time.
+Training losses are running means over twenty lines of `metrics.jsonl`: the few clips of a batch
+have few times, and scatter. Held-out losses are of the same clips, times and noise every time.
 """
 
 import pathlib
