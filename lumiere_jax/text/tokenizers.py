@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+import sentencepiece
 from etils import epath
 
 from lumiere_jax.text.text import Tokens
@@ -53,7 +54,6 @@ class SentencePieceTokenizer:
 
     Raises:
       FileNotFoundError: there is no such file.
-      ImportError: the `sentencepiece` package is not installed.
       ValueError: the model's padding and end tokens are not T5's 0 and 1.
     """
 
@@ -63,12 +63,6 @@ class SentencePieceTokenizer:
             raise FileNotFoundError(
                 f"tokenizer={path}: no such file; give a SentencePiece .model file, or 'bytes'"
             )
-        try:
-            import sentencepiece
-        except ImportError as error:
-            raise ImportError(
-                f"tokenizer={path} needs the sentencepiece package: pip install 'lumiere-jax[text]'"
-            ) from error
         self._path = str(path)
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
         pad_id, eos_id = self._processor.pad_id(), self._processor.eos_id()

@@ -1,12 +1,12 @@
-import builtins
 import pickle
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import sentencepiece
 
-from lumiere_jax.text import ByteTokenizer, SentencePieceTokenizer, open_tokenizer
+from lumiere_jax.text import ByteTokenizer, open_tokenizer
 
 
 def test_bytes_are_shifted_by_three_and_end_with_one():
@@ -44,24 +44,8 @@ def test_open_tokenizer_knows_bytes_and_names_a_missing_file(tmp_path):
         open_tokenizer(tmp_path / "missing.model")
 
 
-def test_a_missing_package_names_the_extra(tmp_path, monkeypatch):
-    real_import = builtins.__import__
-
-    def no_sentencepiece(name, *args, **kwargs):
-        if name == "sentencepiece":
-            raise ImportError(name)
-        return real_import(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", no_sentencepiece)
-    path = tmp_path / "spiece.model"
-    path.write_bytes(b"not read")
-    with pytest.raises(ImportError, match=r"lumiere-jax\[text\]"):
-        SentencePieceTokenizer(path)
-
-
 @pytest.fixture
 def spiece(tmp_path):
-    sentencepiece = pytest.importorskip("sentencepiece")
     words = "a red green blue circle square moves left right up down on dark light ground"
     path = tmp_path / "spiece.model"
     with path.open("wb") as file:
