@@ -1,0 +1,33 @@
+"""Which words a model hears, measured by exchanging them."""
+
+import pathlib
+
+import numpy as np
+
+from benchmarks.word_gain import OPPOSITE, exchange, gains
+from lumiere_jax import Lumiere
+from lumiere_jax.input_pipeline.scenes import Attributes, combinations
+
+FOLDER = pathlib.Path(__file__).parent.parent / "data/demo"
+
+
+def test_exchanging_a_word_leaves_the_others():
+    rng = np.random.default_rng(0)
+    scene = Attributes(colour="red", shape="star", motion="up", background="dark")
+    for kind in ("colour", "shape", "motion", "background"):
+        other = vars(exchange(scene, kind, rng))
+        assert {name for name, word in vars(scene).items() if other[name] != word} == {kind}
+
+
+def test_only_straight_motions_have_an_opposite():
+    rng = np.random.default_rng(0)
+    for scene in combinations("heldout"):
+        other = exchange(scene, "direction", rng)
+        assert (other is None) == (scene.motion not in OPPOSITE)
+        assert other is None or exchange(other, "direction", rng) == scene
+
+
+def test_the_shipped_model_hears_colours_and_backgrounds_through_much_noise():
+    table = gains(Lumiere.load(FOLDER), count=8)
+    assert table["colour"][4] > 50  # at time 0.8
+    assert table["background"][5] > 100  # at time 0.9
