@@ -2,13 +2,13 @@
 
     python -m benchmarks.word_gain --model=runs/demo/image --clips=64
 
-Held-out clips of the synthetic set are noised and denoised, once with their own prompt and once with
-one word exchanged for another of its kind; printed is how much larger that makes the squared error of
-the clean estimate, in per cent, at several diffusion times. A model that does not hear a word has 0
-there, whatever its loss. Words show here long before samples show them.
+Held-out clips of the synthetic set are noised and denoised, once with their own prompt and once
+with one word exchanged for another of its kind; printed is how much larger that makes the squared
+error of the clean estimate, in per cent, at several diffusion times. A model that does not hear a
+word has 0 there, whatever its loss. Words show here long before samples show them.
 
-"direction" exchanges left and right, up and down, on the clips that move so. Of an image model, single
-frames are measured.
+"direction" exchanges left and right, up and down, on the clips that move so. Of an image model,
+single frames are measured.
 """
 
 from __future__ import annotations

@@ -7,10 +7,10 @@ python -m lumiere_jax.train --config=configs/demo.py:ssr --workdir=runs/demo
 python -m lumiere_jax.sample --model=runs/demo --prompt="a red circle bounces on a dark background"
 
 Hardware: two CPU cores, as two devices (docs/training.md); about 2 GB of memory. There the stages
-went at 1.3 steps a second (image) and 1.5 (base, conditional): 50, 16 and 31 minutes, with
+went at 1.4 steps a second (image) and 1.5 (base, conditional): 31, 11 and 23 minutes, with
 evaluations beside them. Result: data/demo/README.md.
 
-Stages: `image` trains the image U-Net and its byte-level T5 on single frames, `base` the temporal
+Stages: `image` trains the image U-Net and its small T5 on single frames, `base` the temporal
 half on clips of 16 frames of 32×32, and with it the layers that read text (a deviation, see
 LISTENING); everything else is frozen. Clips are rendered while training unless
 --config.data.source=records:<folder> names prepared ones.
@@ -25,6 +25,7 @@ than their noise has; for the same reason it is cheap.
 """
 
 import dataclasses
+import pathlib
 
 from ml_collections import ConfigDict
 
@@ -37,6 +38,11 @@ from lumiere_jax.training.optimizer import OptimizerConfig
 from lumiere_jax.training.super_resolution import SuperResolutionConfig
 
 TEXT = T5Config.preset("demo")
+# Whole words: an encoder that is trained from nothing hears them long before it can spell.
+WORDS = {
+    "tokenizer": str(pathlib.Path(__file__).parent.parent / "data/words/spiece.model"),
+    "text_length": 32,
+}
 # One pass through a synthetic motion, whatever their number. 80 are Lumiere's, and five times the
 # work: two CPU cores did not learn motion from what they can see of those in half an hour.
 FRAMES, FRAME_RATE = 16, 8.0
@@ -48,9 +54,9 @@ PROMPTS = (
 )
 
 
-# What a caption tells is decided at high noise: half of the times are drawn from above 0.76.
+# What a caption tells is decided at high noise: a shift of 1 would draw all times alike.
 DIFFUSION = DiffusionConfig(
-    prediction="clean", weighting="velocity", min_snr_gamma=5.0, time_shift=0.4
+    prediction="clean", weighting="velocity", min_snr_gamma=5.0, time_shift=0.5
 )
 SAMPLER = SamplerConfig(sampler="dpm_solver", steps=20, guidance_scale=2.0, time_shift=0.4)
 # What many frames show together is seen through more noise than what one shows.
@@ -59,7 +65,7 @@ VIDEO_SAMPLER = dataclasses.replace(SAMPLER, time_shift=0.25)
 # Not as in Lumiere, which freezes all of the image model. After this image stage a frame heeds
 # "orbits" and "grows" but not yet "left": little of such words would reach the video through
 # frozen layers. `--config.train.trainable=temporal` is Lumiere's.
-LISTENING = "temporal|text|/attention/"
+LISTENING = "temporal|text|/attention/|residual/time"
 # Matrices move four times as far as AdamW would move them at this learning rate.
 MUON = {"name": "muon", "matrix_rms": 0.8, "beta2": 0.99, "schedule": "cosine"}
 
@@ -103,10 +109,10 @@ def image() -> Experiment:
         text=TEXT,
         diffusion=DIFFUSION,
         sampler=SAMPLER,
-        data=DataConfig(frames=FRAMES, size=32, image_frames=True, batch_size=64, text_length=64),
+        data=DataConfig(frames=FRAMES, size=32, image_frames=True, batch_size=64, **WORDS),
         optimizer=OptimizerConfig(**MUON, learning_rate=1.5e-3, warmup_steps=50),
         train=TrainConfig(
-            steps=3600,
+            steps=2400,
             ema_decay=0.998,
             log_every=50,
             save_every=600,
@@ -126,15 +132,15 @@ def base() -> Experiment:
         text=TEXT,
         diffusion=VIDEO_DIFFUSION,
         sampler=VIDEO_SAMPLER,
-        data=DataConfig(frames=FRAMES, size=32, batch_size=8, text_length=64),
-        optimizer=OptimizerConfig(**MUON, learning_rate=1.5e-3, warmup_steps=50),
+        data=DataConfig(frames=FRAMES, size=32, batch_size=8, **WORDS),
+        optimizer=OptimizerConfig(**MUON, learning_rate=5e-4, warmup_steps=50),
         train=TrainConfig(
-            steps=1200,
+            steps=900,
             trainable=LISTENING,
             ema_decay=0.996,
             log_every=20,
             save_every=200,
-            evaluate_every=400,
+            evaluate_every=900,
             sample_prompts=PROMPTS,
         ),
     )
@@ -149,7 +155,7 @@ def conditional() -> Experiment:
         model=dataclasses.replace(start.model, observed=True),
         # Nothing is observed in 4 of 7 clips: the one model still makes videos from text alone.
         data=dataclasses.replace(start.data, masks=MaskMixture(none=1.2)),
-        train=dataclasses.replace(start.train, steps=2500, trainable=f"{LISTENING}|observation"),
+        train=dataclasses.replace(start.train, steps=1900, trainable=f"{LISTENING}|observation"),
     )
 
 
@@ -159,9 +165,7 @@ def style() -> Experiment:
     return dataclasses.replace(
         start,
         stage="style",
-        data=DataConfig(
-            source="images:style", size=32, image_frames=True, batch_size=8, text_length=64
-        ),
+        data=DataConfig(source="images:style", size=32, image_frames=True, batch_size=8, **WORDS),
         optimizer=OptimizerConfig(learning_rate=3e-4, warmup_steps=10),
         train=TrainConfig(
             steps=500,

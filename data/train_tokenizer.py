@@ -1,6 +1,6 @@
 """Trains a small SentencePiece tokeniser whose pieces are the whole words of given captions.
 
-    python -m data.train_tokenizer --output=words/spiece.model                   # of the synthetic set
+    python -m data.train_tokenizer --output=words/spiece.model   # of the synthetic set
     python -m data.train_tokenizer --output=words/spiece.model --captions=captions.txt
 
 A text encoder that is trained from nothing hears whole words much sooner than it learns to spell

@@ -62,6 +62,7 @@ def load_config(value: str) -> ConfigDict:
     if not path.exists():
         raise FileNotFoundError(f"--config={name}: no such file; try --config=configs/demo.py:base")
     module = types.ModuleType(path.stem)
+    module.__file__ = str(path)  # for what stands beside it
     exec(compile(path.read_text(), str(path), "exec"), module.__dict__)
     return module.get_config(argument) if argument else module.get_config()
 
