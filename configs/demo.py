@@ -7,7 +7,8 @@ python -m lumiere_jax.train --config=configs/demo.py:ssr --workdir=runs/demo
 python -m lumiere_jax.sample --model=runs/demo --prompt="a red circle bounces on a dark background"
 
 Hardware: two CPU cores, as two devices (docs/training.md); about 2 GB of memory. There the stages
-went at 1.4 steps a second (image) and 1.5 (base, conditional): 31, 10 and 22 minutes. Result: data/demo/README.md.
+went at 1.4 steps a second (image) and 1.5 (base, conditional): 31, 10 and 22 minutes.
+Result: data/demo/README.md.
 
 Stages: `image` trains the image U-Net and its small T5 on single frames, `base` the temporal
 half on clips of 16 frames of 32×32, and with it the layers that read text (a deviation, see
@@ -63,7 +64,8 @@ VIDEO_DIFFUSION = dataclasses.replace(DIFFUSION, time_shift=0.25)
 VIDEO_SAMPLER = dataclasses.replace(SAMPLER, time_shift=0.25)
 # Not as in Lumiere, which freezes all of the image model. After this image stage a frame heeds
 # "orbits" and "grows" but not yet "left" (benchmarks.word_gain): little of such words would reach
-# the video through frozen layers. The time projections carry the pooled text. `--config.train.trainable=temporal` is Lumiere's.
+# the video through frozen layers. The time projections carry the pooled text.
+# `--config.train.trainable=temporal` is Lumiere's.
 LISTENING = "temporal|text|/attention/|residual/time"
 # Matrices move four times as far as AdamW would move them at this learning rate.
 MUON = {"name": "muon", "matrix_rms": 0.8, "beta2": 0.99, "schedule": "cosine"}
