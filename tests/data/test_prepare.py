@@ -1,6 +1,7 @@
 """Preparing a dataset: exact clips, everything accounted for, and safe to interrupt."""
 
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -134,7 +135,11 @@ def test_killed_again_and_again_it_gives_what_an_uninterrupted_run_gives(videos,
 
 
 def names(folder):
-    return {path for path in folder.rglob("*") if ".unfinished-" not in str(path)}
+    # os.walk passes over what vanishes while it looks, as unfinished files do; rglob raises.
+    found = {
+        os.path.join(place, name) for place, *kinds in os.walk(folder) for k in kinds for name in k
+    }
+    return {path for path in found if ".unfinished-" not in path}
 
 
 def test_killed_while_clearing_away_it_clears_away_the_next_time(videos, tmp_path):
