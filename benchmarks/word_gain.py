@@ -5,7 +5,7 @@
 Held-out clips of the synthetic set are noised and denoised, once with their own prompt and once
 with one word exchanged for another of its kind; printed is how much larger that makes the squared
 error of the clean estimate, in per cent, at several diffusion times. A model that does not hear a
-word has 0 there, whatever its loss. Words show here long before samples show them.
+word has 0 there, whatever its loss.
 
 "direction" exchanges left and right, up and down, on the clips that move so. Of an image model,
 single frames are measured.
@@ -25,23 +25,10 @@ from lumiere_jax.diffusion import Conditions
 from lumiere_jax.diffusion.denoiser import denoiser_from_network
 from lumiere_jax.evaluation.heldout import rendered
 from lumiere_jax.input_pipeline.captions import prompt
-from lumiere_jax.input_pipeline.scenes import (
-    BACKGROUNDS,
-    COLOURS,
-    MOTIONS,
-    SHAPES,
-    Attributes,
-    combinations,
-)
+from lumiere_jax.input_pipeline.scenes import WORDS, Attributes, combinations
 from lumiere_jax.lumiere import Lumiere
 
 TIMES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)
-KINDS = {
-    "colour": tuple(COLOURS),
-    "shape": SHAPES,
-    "motion": MOTIONS,
-    "background": tuple(BACKGROUNDS),
-}
 OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
 BATCH = 16
 
@@ -51,7 +38,7 @@ def exchange(attributes: Attributes, kind: str, rng: np.random.Generator) -> Att
     if kind == "direction":
         opposite = OPPOSITE.get(attributes.motion)
         return opposite and dataclasses.replace(attributes, motion=opposite)
-    others = [word for word in KINDS[kind] if word != getattr(attributes, kind)]
+    others = [word for word in WORDS[kind] if word != getattr(attributes, kind)]
     return dataclasses.replace(attributes, **{kind: str(rng.choice(others))})
 
 
@@ -95,7 +82,7 @@ def gains(model: Lumiere, count: int, seed: int = 0) -> dict[str, list[float]]:
     errors = error_of(model)
     own = [errors(clips, [prompt(scene) for scene in scenes], time) for time in TIMES]
     table = {}
-    for kind in (*KINDS, "direction"):
+    for kind in (*WORDS, "direction"):
         exchanged = [exchange(scene, kind, rng) for scene in scenes]
         told = np.array([scene is not None for scene in exchanged])
         prompts = [prompt(new or old) for new, old in zip(exchanged, scenes)]

@@ -88,13 +88,15 @@ def main(argv: list[str]) -> None:
         raise SystemExit(f"error: --output={output} exists; choose another or remove it")
     if values.captions and not epath.Path(values.captions).is_file():
         raise SystemExit(f"error: --captions={values.captions}: no such file")
-    captions = (
-        epath.Path(values.captions).read_text().splitlines()
-        if values.captions
-        else synthetic_captions()
-    )
     try:
+        captions = (
+            epath.Path(values.captions).read_text().splitlines()
+            if values.captions
+            else synthetic_captions()
+        )
         model = train_tokenizer(captions, values.vocabulary)
+    except UnicodeDecodeError as error:
+        raise SystemExit(f"error: --captions={values.captions} is not UTF-8: {error}") from None
     except ValueError as error:
         raise SystemExit(f"error: {error}") from None
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,8 @@ class TextEncoder:
 
     def __init__(self, model: tuple[Network, Params] | None, settings: TextSettings):
         self._model, self._length = model, settings.length
-        self._tokenizer: Tokenizer = open_tokenizer(settings.tokenizer)
+        rows = None if model is None else model[0].config.vocabulary_size
+        self._tokenizer: Tokenizer = open_tokenizer(settings.tokenizer, rows)
 
     def __call__(self, prompts: Sequence[str]) -> Text | None:
         """Embeddings of the prompts; None for a model without text."""

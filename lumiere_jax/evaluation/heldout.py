@@ -12,14 +12,9 @@ from lumiere_jax.input_pipeline.moving_shapes import (
     render,
     render_frame,
 )
-from lumiere_jax.input_pipeline.scenes import BACKGROUNDS, COLOURS, MOTIONS, SHAPES
+from lumiere_jax.input_pipeline.scenes import WORDS
 
-CHANCE = {
-    "colour": 1 / len(COLOURS),
-    "shape": 1 / len(SHAPES),
-    "motion": 1 / len(MOTIONS),
-    "background": 1 / len(BACKGROUNDS),
-}
+CHANCE = {kind: 1 / len(words) for kind, words in WORDS.items()}
 """How often a word is right that was drawn from its list."""
 MOMENTS = 16  # of a clip, at one of which a single frame is taken
 

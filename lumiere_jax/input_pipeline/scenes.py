@@ -27,6 +27,13 @@ COLOURS = {
 SHAPES = ("circle", "square", "triangle", "star", "ring")
 MOTIONS = ("left", "right", "up", "down", "grow", "shrink", "spin", "bounce", "orbit")
 BACKGROUNDS = ("dark", "light", "grey", "checkered")
+WORDS = {
+    "colour": tuple(COLOURS),
+    "shape": SHAPES,
+    "motion": MOTIONS,
+    "background": BACKGROUNDS,
+}
+"""The words that each field of `Attributes` may have, in its order."""
 SPLITS = ("train", "heldout")
 
 TRAVEL = 0.5  # of the frame's width, by a shape that moves in a straight line
@@ -149,7 +156,7 @@ def combinations(split: str) -> tuple[Attributes, ...]:
     """
     if split not in SPLITS:
         raise ValueError(f"split={split!r}: the synthetic set has {' and '.join(SPLITS)}")
-    product = itertools.product(COLOURS, SHAPES, MOTIONS, BACKGROUNDS)
+    product = itertools.product(*WORDS.values())
     every = (Attributes(colour=c, shape=s, motion=m, background=b) for c, s, m, b in product)
     return tuple(a for a in every if a.visible and a.split == split)
 

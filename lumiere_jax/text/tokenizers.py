@@ -85,13 +85,23 @@ class SentencePieceTokenizer:
         return SentencePieceTokenizer, (self._path,)
 
 
-def open_tokenizer(name: epath.PathLike) -> Tokenizer:
+def open_tokenizer(name: epath.PathLike, rows: int | None = None) -> Tokenizer:
     """The tokeniser called `name`: "bytes", or the path of a SentencePiece model.
+
+    Args:
+      rows: of the embedding table that will be read with it; unchecked when None.
 
     Raises:
       FileNotFoundError: `name` is neither.
+      ValueError: it has more tokens than the table has rows.
     """
-    return ByteTokenizer() if str(name) == "bytes" else SentencePieceTokenizer(name)
+    tokenizer = ByteTokenizer() if str(name) == "bytes" else SentencePieceTokenizer(name)
+    if rows is not None and tokenizer.vocabulary_size > rows:
+        raise ValueError(
+            f"tokenizer={name} has {tokenizer.vocabulary_size} tokens, and the text encoder's "
+            f"vocabulary_size is {rows}: take the encoder's own tokenizer, or a smaller one"
+        )
+    return tokenizer
 
 
 def pad(sequences: Sequence[Sequence[int]], length: int) -> Tokens:

@@ -15,12 +15,14 @@ def null_text(experiment: Experiment) -> Tokens | Text | None:
     Raises:
       FileNotFoundError: captions are stored as embeddings and are to be dropped, but the folder
         holds no embedding of the empty string.
+      ValueError: the tokeniser has more tokens than the text encoder has rows.
     """
     data = experiment.data
     if experiment.model.text_dim is None:
         return None
     if experiment.text is not None:
-        tokens = open_tokenizer(data.tokenizer).encode([""], data.text_length)
+        tokenizer = open_tokenizer(data.tokenizer, experiment.text.vocabulary_size)
+        tokens = tokenizer.encode([""], data.text_length)
         return Tokens(np.asarray(tokens.ids), np.asarray(tokens.mask))
     return _stored(experiment)
 

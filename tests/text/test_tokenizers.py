@@ -75,6 +75,13 @@ def test_a_sentencepiece_model_pads_like_t5_and_survives_pickling(spiece):
     np.testing.assert_array_equal(copy.encode(["a red circle", ""], 24).ids, tokens.ids)
 
 
+def test_more_tokens_than_the_encoder_has_rows_are_refused(spiece):
+    count = open_tokenizer(spiece).vocabulary_size
+    assert open_tokenizer(spiece, rows=count).vocabulary_size == count
+    with pytest.raises(ValueError, match=rf"spiece\.model has {count} tokens.*is {count - 1}"):
+        open_tokenizer(spiece, rows=count - 1)
+
+
 def test_tokenising_imports_no_jax():
     code = (
         "import sys, lumiere_jax.text as text; text.open_tokenizer('bytes').encode(['a'], 4);"
