@@ -28,7 +28,7 @@ from lumiere_jax.input_pipeline.captions import prompt
 from lumiere_jax.input_pipeline.scenes import WORDS, Attributes, combinations
 from lumiere_jax.lumiere import Lumiere
 
-TIMES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)
+TIMES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99)
 OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
 BATCH = 16
 

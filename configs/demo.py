@@ -40,7 +40,7 @@ from lumiere_jax.training.super_resolution import SuperResolutionConfig
 TEXT = T5Config.preset("demo")
 # Whole words: an encoder that is trained from nothing hears them long before it can spell.
 WORDS = {
-    "tokenizer": str(pathlib.Path(__file__).parent.parent / "data/words/spiece.model"),
+    "tokenizer": str(pathlib.Path(__file__).resolve().parent.parent / "data/words/spiece.model"),
     "text_length": 32,
 }
 # One pass through a synthetic motion, whatever their number. 80 are Lumiere's, and five times the

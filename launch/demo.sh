@@ -28,6 +28,9 @@ say "3/6  Now from nothing. Captioned videos (drawn here; put your own into a fo
 # Each of two devices on its own core is faster than one device on both: convolutions of this size
 # hardly use a second thread.
 export XLA_FLAGS="--xla_force_host_platform_device_count=2 ${XLA_FLAGS:-}"
+# glibc gives large arrays back to the system after every step and clears them anew for the next.
+export MALLOC_ARENA_MAX=1 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
+export MALLOC_TOP_PAD_=268435456
 
 say "4/6  The image half learns pictures ($IMAGE_STEPS steps)"
 "$PYTHON" -m lumiere_jax.train --config=configs/demo.py:image --workdir="$WORKDIR" \

@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from benchmarks.word_gain import OPPOSITE, exchange, gains
+from benchmarks.word_gain import OPPOSITE, TIMES, exchange, gains
 from lumiere_jax import Lumiere
 from lumiere_jax.input_pipeline.scenes import Attributes, combinations
 
@@ -29,5 +29,5 @@ def test_only_straight_motions_have_an_opposite():
 
 def test_the_shipped_model_hears_colours_and_backgrounds_through_much_noise():
     table = gains(Lumiere.load(FOLDER), count=8)
-    assert table["colour"][4] > 50  # at time 0.8
-    assert table["background"][5] > 100  # at time 0.9
+    assert table["colour"][TIMES.index(0.8)] > 50
+    assert table["background"][TIMES.index(0.9)] > 100

@@ -18,6 +18,8 @@ class TemporalConfig:
         all of them when None.
       attention_layers: L, temporal self-attention layers of a block at the coarsest level.
       head_dim: width of a temporal attention head.
+      pattern: cosines over frames, height and width of a pattern that the text draws into the
+        first features (`temporal.PatternInflation`; not in the paper); none when None.
     """
 
     kernel: int = 3
@@ -25,11 +27,17 @@ class TemporalConfig:
     resize: tuple[bool, ...] | None = None
     attention_layers: int = 2
     head_dim: int = 64
+    pattern: tuple[int, int, int] | None = None
 
     def __post_init__(self):
         for name in ("kernel", "spatial_kernel"):
             if getattr(self, name) % 2 == 0:
                 raise ValueError(f"temporal.{name}={getattr(self, name)} must be odd, say 3")
+        if self.pattern is not None and (len(self.pattern) != 3 or min(self.pattern) < 1):
+            raise ValueError(
+                f"temporal.pattern={self.pattern}: give the number of cosines over frames, height "
+                "and width, say (4, 4, 4), or None"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,6 +109,8 @@ class UNetConfig:
         self._check_levels(levels)
         self._check_divisions()
         self._check_bypass()
+        if self.temporal is not None and self.temporal.pattern and self.text_dim is None:
+            raise ValueError("temporal.pattern is drawn by text: it needs model.text_dim, or None")
         resize = self.temporal.resize if self.temporal else None
         if resize is not None and len(resize) != levels - 1:
             raise ValueError(

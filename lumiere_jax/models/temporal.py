@@ -6,9 +6,11 @@ nearest-neighbour resize, when it is fresh: an inflated network starts as the im
 
 from __future__ import annotations
 
+import math
+
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from lumiere_jax.models import start
 from lumiere_jax.models.attention import attend
@@ -100,6 +102,57 @@ class AttentionInflation(nnx.Module):
         for index in range(self.layers):
             h = getattr(self, f"layer_{index}")(h)
         return x + self.projection(h)
+
+
+class PatternInflation(nnx.Module):
+    """Adds a smooth pattern over space and time that words and diffusion time draw.
+
+    Not in the paper. Its coefficients on products of cosines come from one hidden layer, the
+    largest value of which over all tokens counts, and a projection that starts at zero. It is how a
+    small model comes to expect what "moves left" means before anything is to be seen: in noise,
+    convolutions know of a place or a moment only through their padding, and words that differ in
+    nothing else are nearly one in the pooled text.
+    """
+
+    def __init__(self, channels: int, config, *, dtype, rngs):
+        self.cosines = config.temporal.pattern
+        self.activate = ACTIVATIONS[config.activation]
+        self.masked = config.text_mask
+        width = config.time_width
+        self.token = linear(config.cross_dim, width, dtype=dtype, rngs=rngs)
+        self.time = linear(width, width, dtype=dtype, rngs=rngs)
+        self.projection = linear(
+            width, channels * math.prod(self.cosines), dtype=dtype, rngs=rngs, zero=True
+        )
+
+    def __call__(
+        self,
+        x: Float[Array, "b t h w c"],
+        embedding: Float[Array, "b e"],
+        text: Float[Array, "b l d"],
+        mask: Bool[Array, "b l"] | None,
+    ) -> Float[Array, "b t h w c"]:
+        """Adds the pattern to the first features `x`, of any number of frames and any size.
+
+        Args:
+          embedding: the network's time embedding, the pooled text in it.
+          text: its tokens, projected for attention.
+          mask: True at those that are not padding.
+        """
+        hidden = self.token(text) + self.time(self.activate(embedding))[:, None]
+        where = mask[..., None] if self.masked and mask is not None else None
+        # A text without tokens counts as -10, where the activations are flat.
+        hidden = self.activate(jnp.max(hidden, 1, where=where, initial=-10.0))
+        coefficients = self.projection(hidden).reshape(x.shape[0], *self.cosines, x.shape[-1])
+        axes = (_cosines(n, k, x.dtype) for n, k in zip(x.shape[1:4], self.cosines))
+        pattern = jnp.einsum("bklmc,tk,hl,wm->bthwc", coefficients, *axes)
+        return x + pattern / math.sqrt(math.prod(self.cosines))
+
+
+def _cosines(positions: int, count: int, dtype) -> Float[Array, "n k"]:
+    """The first `count` functions of the discrete cosine transform, the constant first."""
+    place = (jnp.arange(positions, dtype=widen(dtype)) + 0.5) / positions
+    return jnp.cos(jnp.pi * place[:, None] * jnp.arange(count)).astype(dtype)
 
 
 class FrameAttention(nnx.Module):

@@ -30,6 +30,7 @@ from lumiere_jax.models.layers import (
 from lumiere_jax.models.temporal import (
     AttentionInflation,
     ConvInflation,
+    PatternInflation,
     TemporalDown,
     TemporalUp,
 )
@@ -95,6 +96,8 @@ class UNet(nnx.Module):
         if config.observed:
             observed = (config.in_channels + 1) * area
             self.observation = convolution(observed, config.channels[0], 3, **options, zero=True)
+        pattern = config.temporal is not None and config.temporal.pattern is not None
+        self.temporal = PatternInflation(config.channels[0], config, **options) if pattern else None
         skips = self._build_down(options)
         self._build_up(skips, options)
         self.norm_out = GroupNorm(
@@ -193,6 +196,8 @@ class UNet(nnx.Module):
         x = self.conv_in(self._fold(inputs))
         if config.observed:
             x = x + self._observe(video, observed, mask)
+        if self.temporal is not None:
+            x = self.temporal(x, embedding, context, context_mask)
         x = constrain(x, VIDEO_AXES)
         x = self._down_and_up(x, embedding, context, context_mask)
         x = self.conv_out(ACTIVATIONS[config.activation](self.norm_out(x)))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from absl import logging
 from etils import epath
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import Mesh
 
 from lumiere_jax.parallel import storage_shardings
@@ -20,8 +20,9 @@ from lumiere_jax.training.objective import Objective
 from lumiere_jax.training.state import Params, State, create_state, split_params
 
 # What an image model lacks: the temporal half, and the convolution that reads an observed video.
+VIDEO_PARTS = frozenset({"temporal", "observation"})
 # A style is a fresh difference.
-MAY_BE_FRESH = frozenset({"temporal", "observation", "augmentation", "low_rank"})
+MAY_BE_FRESH = VIDEO_PARTS | {"augmentation", "low_rank"}
 
 # The stage beside it that a stage starts from; one that is trained whole starts from nothing.
 FOLLOWS = {"base": "image", "conditional": "base", "style": "image", "ssr": "ssr_image"}
@@ -97,6 +98,7 @@ def start_params(
     given: Params = {}
     if source is not None:
         given = load_weights(source, mesh=mesh, text=objective.text is not None)
+        given = without_video_parts(shapes, given)
         check_same_architecture(shapes, given, source)
         logging.info("starting from the averaged weights of %s", source)
     if text is not None:
@@ -144,6 +146,18 @@ def text_folder(experiment: Experiment, run: epath.PathLike) -> epath.Path | Non
             "none: train it first (--config=…:image)"
         )
     return source
+
+
+def without_video_parts(shapes: Params, given: Params) -> Params:
+    """`given` without what only a video model has, where `shapes` is an image model.
+
+    So an image stage can go on from the spatial half of a finished model.
+    """
+    wanted, have = flatten_dict(shapes), flatten_dict(given)
+    for part in VIDEO_PARTS:
+        if not any(part in path for path in wanted):
+            have = {path: leaf for path, leaf in have.items() if part not in path}
+    return unflatten_dict(have)
 
 
 def check_same_architecture(shapes: Params, given: Params, source: epath.PathLike) -> None:

@@ -102,6 +102,59 @@ def test_temporal_weights_see_the_whole_clip():
     assert (moved.max(axis=(0, 2, 3, 4)) > 1e-4).all()
 
 
+PATTERN = inflate(IMAGE, TemporalConfig(head_dim=8, pattern=(2, 3, 3)))
+
+
+def test_a_fresh_pattern_changes_nothing():
+    net, plain = network(PATTERN), network(inflate(IMAGE, TemporalConfig(head_dim=8)))
+    params = net.init(jax.random.key(0))
+    params["conv_out"] = random_like(params["conv_out"])
+    rest = {name: part for name, part in params.items() if name != "temporal"}
+    video, time, text = inputs(4)
+    got, want = net.apply(params, video, time, text), plain.apply(rest, video, time, text)
+    np.testing.assert_array_equal(got, want)
+    assert np.abs(want).max() > 0.1
+
+
+def test_a_pattern_is_the_sum_of_the_cosines_whose_coefficients_the_text_gives():
+    from flax import nnx
+
+    from lumiere_jax.models.temporal import PatternInflation
+
+    module = PatternInflation(8, PATTERN, dtype=jnp.float32, rngs=nnx.Rngs(0))
+    coefficients = np.random.default_rng(0).normal(size=(2, 3, 3, 8))
+    module.projection.bias[...] = jnp.asarray(coefficients.reshape(-1), jnp.float32)
+    _, _, text = inputs(4)
+    got = module(jnp.zeros((2, 4, 6, 5, 8)), jnp.zeros((2, 32)), text.embedding, text.mask)
+    want = np.zeros((4, 6, 5, 8))
+    for number in np.ndindex(2, 3, 3):
+        t, y, x = (
+            np.cos(np.pi * n * (np.arange(size) + 0.5) / size) for n, size in zip(number, (4, 6, 5))
+        )
+        want += np.einsum("t,y,x,c->tyxc", t, y, x, coefficients[number])
+    np.testing.assert_allclose(got, np.broadcast_to(want / 18**0.5, got.shape), atol=1e-5)
+
+
+def test_a_pattern_hears_every_word_but_no_padding():
+    net = network(PATTERN)
+    params = random_like(net.shapes())
+    video, time, text = inputs(4)
+    plain = net.apply(params, video, time, text)
+    silent = dict(params, temporal=jax.tree.map(jnp.zeros_like, params["temporal"]))
+    assert np.abs(net.apply(silent, video, time, text) - plain).max() > 1e-3
+    garbage = Text(jnp.where(text.mask[..., None], text.embedding, 7.0), text.mask)
+    np.testing.assert_allclose(net.apply(params, video, time, garbage), plain, atol=1e-5)
+
+
+def test_a_pattern_without_text_or_with_two_axes_is_refused():
+    import dataclasses
+
+    with pytest.raises(ValueError, match=r"needs model\.text_dim"):
+        dataclasses.replace(PATTERN, text_dim=None, cross_dim=None)
+    with pytest.raises(ValueError, match=r"temporal\.pattern=\(4, 4\)"):
+        TemporalConfig(pattern=(4, 4))
+
+
 def test_padding_of_the_text_does_not_matter_where_the_mask_is_heeded():
     image = network(IMAGE)
     params = random_like(image.shapes())

@@ -125,6 +125,19 @@ def test_a_video_model_starts_from_the_image_run(run, tmp_path):
     assert len(stored) == 1
 
 
+def test_an_image_model_goes_on_from_the_spatial_half_of_a_video_model(run, tmp_path):
+    shutil.copytree(run / "image", tmp_path / "image")
+    assert train(tiny_experiment("base", steps=1, log_every=1), tmp_path) is None
+    again = tiny_experiment("image", steps=1, log_every=1, start_from=str(tmp_path / "base"))
+    again = with_train(again, trainable="text")
+    assert train(again, tmp_path / "again") is None
+    image, base = load_run(tmp_path / "again" / "image"), load_run(tmp_path / "base")
+    assert "temporal" not in str(image.params["unet"].keys())
+    np.testing.assert_array_equal(
+        image.params["unet"]["conv_in"]["kernel"], base.params["unet"]["conv_in"]["kernel"]
+    )
+
+
 def test_a_video_model_without_an_image_run_says_what_to_do(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"train it first .*--config\.train\.start_from="):
         train(tiny_experiment("base"), tmp_path)
