@@ -87,6 +87,8 @@ def _convert(hint: Any, value: Any, flag: str) -> Any:
 
 
 def _convert_union(options: tuple, value: Any, flag: str) -> Any:
+    if value == (None,) and type(None) in options:
+        return None  # ml_collections makes a tuple of whatever is given for a tuple, None too
     errors = []
     for option in options:
         if option is type(None):

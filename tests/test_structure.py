@@ -40,6 +40,11 @@ def test_a_whole_number_is_a_float_where_a_float_is_meant():
     assert from_dict(Outer, {"channels": (4,), "rate": 1}).rate == 1.0
 
 
+def test_none_for_a_tuple_is_none_as_flags_give_it():
+    values = {"channels": (4,), "inner": {"resize": (None,)}}
+    assert from_dict(Outer, values).inner.resize is None
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
