@@ -7,7 +7,7 @@ python -m lumiere_jax.train --config=configs/demo.py:ssr --workdir=runs/demo
 python -m lumiere_jax.sample --model=runs/demo --prompt="a red circle bounces on a dark background"
 
 Hardware: two CPU cores, as two devices (docs/training.md); about 2 GB of memory. There the stages
-went at 1.4 steps a second (image) and 0.8 to 1.5 (base, conditional): about two hours in all.
+went at 1.4 steps a second (image) and 0.5 to 1.5 (base, conditional; experiments beside): two hours.
 Result: data/demo/README.md.
 
 Stages: `image` trains the image U-Net and its small T5 on single frames, `base` the temporal
@@ -67,8 +67,8 @@ VIDEO_SAMPLER = dataclasses.replace(SAMPLER, time_shift=0.25, guidance_scale=3.0
 # the video through frozen layers. The time projections carry the pooled text.
 # `--config.train.trainable=temporal` is Lumiere's.
 LISTENING = "temporal|text|/attention/|residual/time"
-# Not in the paper either: without it "left" and "right" were one to the finished model, and with it
-# they begin to differ (docs/training.md).
+# Not in the paper either: without it "left" and "right" were one to the finished model, and 2,000
+# steps with it told them apart (docs/training.md).
 TEMPORAL = TemporalConfig(head_dim=32, pattern=(4, 4, 4))
 # Matrices move four times as far as AdamW would move them at this learning rate.
 MUON = {"name": "muon", "matrix_rms": 0.8, "beta2": 0.99, "schedule": "cosine"}

@@ -15,7 +15,7 @@ def test_the_posterior_mean_of_two_candidates_is_the_sigmoid_of_their_log_likeli
     np.testing.assert_allclose(posterior_mean(noisy, candidates, alpha, sigma), want, rtol=1e-5)
 
 
-def test_a_word_counts_most_where_noise_still_hides_the_motion_from_it():
+def test_less_noise_is_less_error_and_the_opposite_word_is_worse_at_every_time():
     rows = {time: (true, opposite) for time, true, opposite in gains(scenes=4, candidates=100)}
     errors = [rows[time][0] for time in TIMES]
     assert errors[0] < errors[-1] / 3  # less noise, less error

@@ -135,7 +135,7 @@ def test_a_pattern_is_the_sum_of_the_cosines_whose_coefficients_the_text_gives()
     np.testing.assert_allclose(got, np.broadcast_to(want / 18**0.5, got.shape), atol=1e-5)
 
 
-def test_a_pattern_hears_every_word_but_no_padding():
+def test_a_pattern_changes_the_output_and_hears_no_padding():
     net = network(PATTERN)
     params = random_like(net.shapes())
     video, time, text = inputs(4)
