@@ -7,7 +7,7 @@ python -m lumiere_jax.train --config=configs/demo.py:ssr --workdir=runs/demo
 python -m lumiere_jax.sample --model=runs/demo --prompt="a red circle bounces on a dark background"
 
 Hardware: two CPU cores, as two devices (docs/training.md); about 2 GB of memory. There the stages
-went at 1.4 steps a second (image) and 0.5 to 1.5 (base, conditional; experiments beside): two hours.
+went at 1.4 steps a second (image), 0.5 to 1.5 (the others; experiments beside them): two hours.
 Result: data/demo/README.md.
 
 Stages: `image` trains the image U-Net and its small T5 on single frames, `base` the temporal
