@@ -26,7 +26,7 @@ class SamplerConfig:
       spacing: "trailing", "leading", "linspace", or a list of DeepFloyd IF such as "fast27", which
         fixes the steps.
       time_shift: below 1 the steps crowd at high noise, see `times.shift_times`.
-      eta: DDIM's noise, 0 (none) to 1 (as much as DDPM).
+      eta: DDIM's noise, 0 (none) to 1 (as much as DDPM); 0 for the other samplers.
       variance: DDPM's: "small", "large", or "learned" where the network has learned it.
       jump_length, jump_repeats: resampling jumps, see `times.with_jumps`; 0 for none.
       guidance_scale: 1 is none.
@@ -69,6 +69,11 @@ class SamplerConfig:
         check_range("guidance_rescale", self.guidance_rescale, 0, 1)
         check_range("quantile", self.quantile, 0, 1)
         check_range("ceiling", self.ceiling, 1, 1000)
+        if self.eta and self.sampler != "ddim":
+            raise ValueError(
+                f"eta={self.eta} is DDIM's, and sampler={self.sampler!r} has none; "
+                "use sampler='ddim', or eta=0"
+            )
         low, high = self.guidance_interval
         if not 0 <= low <= high <= 1:
             raise ValueError(

@@ -28,7 +28,7 @@ def shrink(x, time, conditions):
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_sampler_returns_observed_pixels_exactly(name):
-    sampler = SamplerConfig(sampler=name, steps=5, eta=0.5)
+    sampler = SamplerConfig(sampler=name, steps=5, eta=0.5 if name == "ddim" else 0)
     noise = jax.random.normal(jax.random.key(0), SHAPE)
     video = jax.jit(
         lambda noise: sample(

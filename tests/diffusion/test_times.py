@@ -83,3 +83,9 @@ def test_jumps_walk_every_stretch_again():
 def test_a_wrong_setting_names_its_field_and_the_nearest_value(field, value, hint):
     with pytest.raises(ValueError, match=rf"{field}=.*{hint}"):
         SamplerConfig(**{field: value})
+
+
+def test_the_noise_of_ddim_is_refused_by_a_sampler_that_would_not_heed_it():
+    assert SamplerConfig(sampler="ddim", eta=0.5).stochastic
+    with pytest.raises(ValueError, match=r"eta=0.5 .* sampler='ddim', or eta=0"):
+        SamplerConfig(sampler="dpm_solver", eta=0.5)
