@@ -49,6 +49,8 @@ class DiffusionConfig:
       weighting: of the loss over time: "plain"; "min_snr" (arXiv 2303.09556); or "velocity", which
         counts the error of the velocity whatever is predicted (see `loss.loss_weight`).
       min_snr_gamma: where the latter two cut, in units of the clean clip's squared error.
+      snr_floor: what "min_snr" adds to the SNR, to keep some weight where hardly any signal is
+        left: 0 is the paper's, 1 is "velocity".
       learned_variance: the network has twice the channels, and the hybrid loss trains the second
         half (Nichol & Dhariwal 2021).
 
@@ -65,6 +67,7 @@ class DiffusionConfig:
     prediction: str = "velocity"
     weighting: str = "plain"
     min_snr_gamma: float = 5.0
+    snr_floor: float = 0.0
     learned_variance: bool = False
 
     def __post_init__(self) -> None:
@@ -74,6 +77,7 @@ class DiffusionConfig:
         check_range("shift", self.shift, 1 / 64, 64)
         check_range("time_shift", self.time_shift, 1 / 64, 64)
         check_range("min_snr_gamma", self.min_snr_gamma, 1e-3, 1e6)
+        check_range("snr_floor", self.snr_floor, 0, 1)
         check_range("lowest_log_snr", self.lowest_log_snr, -30, self.highest_log_snr - 1)
         check_range("highest_log_snr", self.highest_log_snr, self.lowest_log_snr + 1, 30)
         if self.discrete and self.shift != 1:
@@ -91,6 +95,11 @@ class DiffusionConfig:
             raise ValueError(
                 "weighting='velocity' needs prediction='clean' or 'velocity': near pure noise the "
                 "velocity's error is without bound for 'noise'; use weighting='min_snr'"
+            )
+        if self.snr_floor and (self.weighting != "min_snr" or self.prediction == "noise"):
+            raise ValueError(
+                f"snr_floor={self.snr_floor} needs weighting='min_snr' and prediction='clean' or "
+                "'velocity'; use snr_floor=0"
             )
 
     @property

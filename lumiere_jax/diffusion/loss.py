@@ -83,19 +83,17 @@ def stratified_times(
 def loss_weight(time: Float[Array, " b"], config: DiffusionConfig) -> Float[Array, " b"]:
     """Weight of the squared error of what the network emits.
 
-    "min_snr" counts the error of the clean clip with weight min(SNR, gamma) (arXiv 2303.09556,
-    sec. 3.4); for noise that is min(SNR, gamma) / SNR, for velocity min(SNR, gamma) / (SNR + 1).
-    "velocity" counts it with min(SNR + 1, gamma): that is the plain error of the velocity, which
-    keeps its weight where hardly any signal is left, cut where hardly any noise is.
+    "min_snr" counts the error of the clean clip with weight min(SNR + floor, gamma); with a floor
+    of 0 that is arXiv 2303.09556, sec. 3.4: for noise min(SNR, gamma) / SNR, for velocity
+    min(SNR, gamma) / (SNR + 1). "velocity" has the floor 1: that is the plain error of the
+    velocity, which keeps its weight where hardly any signal is left, cut where hardly any noise is.
     """
     if config.weighting == "plain":
         return jnp.ones_like(time)
     alpha, sigma = config.alpha_sigma(time)
-    if config.weighting == "velocity":
-        kept = jnp.minimum(1, config.min_snr_gamma * sigma**2)
-        return kept if config.prediction == "velocity" else kept / sigma**2
-    # Written with alpha² and sigma² so that neither end divides by zero.
-    least = jnp.minimum(alpha**2, config.min_snr_gamma * sigma**2)  # = min(SNR, gamma) sigma²
+    floor = 1 if config.weighting == "velocity" else config.snr_floor
+    # Times sigma², so that neither end divides by zero.
+    least = jnp.minimum(alpha**2 + floor * sigma**2, config.min_snr_gamma * sigma**2)
     if config.prediction == "noise":
         return least / alpha**2
     if config.prediction == "velocity":

@@ -51,6 +51,26 @@ def test_velocity_weighting_counts_the_velocitys_error_whatever_is_predicted(pre
     np.testing.assert_allclose(loss_weight(jnp.asarray(time), config), expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("prediction", ["velocity", "clean"])
+def test_a_floor_keeps_weight_where_no_signal_is_left(prediction):
+    floor = DiffusionConfig(
+        prediction=prediction, weighting="min_snr", min_snr_gamma=2.0, snr_floor=0.1
+    )
+    time = np.array([0.01, 0.2, 0.5, 0.9, 1.0])
+    snr = np.exp(floor.log_snr(time))
+    squared_error_of_clean = {"velocity": 1 / (1 + snr), "clean": 1.0}
+    expected = np.minimum(snr + 0.1, 2) * squared_error_of_clean[prediction]
+    np.testing.assert_allclose(loss_weight(jnp.asarray(time), floor), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"weighting": "plain"}, {"weighting": "min_snr", "prediction": "noise"}]
+)
+def test_a_floor_that_nothing_heeds_is_refused(settings):
+    with pytest.raises(ValueError, match="snr_floor=0.1 needs weighting='min_snr'"):
+        DiffusionConfig(**settings, snr_floor=0.1)
+
+
 def test_velocity_weighting_of_noise_is_refused():
     with pytest.raises(ValueError, match="weighting='velocity' needs prediction='clean'"):
         DiffusionConfig(prediction="noise", weighting="velocity")
