@@ -1,6 +1,6 @@
-"""Draws docs/images/demo_losses.png: the losses of a run's stages over their steps.
+"""Draws the losses of a run's stages over their steps, as docs/images/demo_losses.png or another file.
 
-python docs/images/losses.py runs/demo
+python docs/images/losses.py runs/demo [docs/images/demo_losses.png]
 
 Training losses are running means over twenty lines of `metrics.jsonl`: the few clips of a batch
 have few times, and scatter. Held-out losses are of the same clips, times and noise every time.
@@ -34,7 +34,8 @@ def draw(run: pathlib.Path, path: pathlib.Path) -> None:
     stages = [stage for stage in STAGES if (run / stage / "metrics.jsonl").exists()]
     if not stages:
         sys.exit(f"error: {run} holds no stage with a metrics.jsonl; name a run such as runs/demo")
-    figure, axes = pyplot.subplots(2, 3, figsize=(10, 5.4), dpi=110)
+    rows = -(-len(stages) // 3)
+    figure, axes = pyplot.subplots(rows, 3, figsize=(10, 2.7 * rows), dpi=110)
     for axis in axes.flat:
         axis.set_visible(False)
     for axis, stage in zip(axes.flat, stages):
@@ -54,8 +55,9 @@ def draw(run: pathlib.Path, path: pathlib.Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("error: name the run: python docs/images/losses.py runs/demo")
-    target = pathlib.Path(__file__).with_name("demo_losses.png")
+    if len(sys.argv) not in (2, 3):
+        sys.exit("error: name the run: python docs/images/losses.py runs/demo [picture.png]")
+    default = pathlib.Path(__file__).with_name("demo_losses.png")
+    target = pathlib.Path(sys.argv[2]) if len(sys.argv) == 3 else default
     draw(pathlib.Path(sys.argv[1]), target)
     print(target)
