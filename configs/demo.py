@@ -61,9 +61,7 @@ DIFFUSION = DiffusionConfig(prediction="clean", weighting="min_snr", min_snr_gam
 SAMPLER = SamplerConfig(sampler="dpm_solver", steps=20, guidance_scale=2.0, time_shift=0.4)
 # What 16 frames show together is seen through 16 times the noise of what one shows. The floor is for
 # motion, half of which is decided above time 0.93.
-VIDEO_DIFFUSION = dataclasses.replace(
-    DIFFUSION, min_snr_gamma=1.0, snr_floor=0.05, time_shift=0.25
-)
+VIDEO_DIFFUSION = dataclasses.replace(DIFFUSION, min_snr_gamma=1.0, snr_floor=0.05, time_shift=0.25)
 VIDEO_SAMPLER = dataclasses.replace(SAMPLER, time_shift=0.25)
 # Not as in Lumiere, which freezes all of the image model. The image half hears directions since its
 # loss has min-SNR weights, so that this may be needless now: not tried. The time projections carry
