@@ -55,12 +55,12 @@ PROMPTS = (
 )
 
 
-# With the velocity's weights and times at high noise, where errors are large and hardly anything can
-# be learnt, shapes stay round and directions unheard (docs/training.md).
+# With the velocity's weights and times at high noise, where errors are large and hardly anything
+# can be learnt, shapes stay round and directions unheard (docs/training.md).
 DIFFUSION = DiffusionConfig(prediction="clean", weighting="min_snr", min_snr_gamma=5.0)
 SAMPLER = SamplerConfig(sampler="dpm_solver", steps=20, guidance_scale=2.0, time_shift=0.4)
-# What 16 frames show together is seen through 16 times the noise of what one shows. The floor is for
-# motion, half of which is decided above time 0.93.
+# What 16 frames show together is seen through 16 times the noise of what one shows. The floor is
+# for motion, half of which is decided above time 0.93.
 VIDEO_DIFFUSION = dataclasses.replace(DIFFUSION, min_snr_gamma=1.0, snr_floor=0.05, time_shift=0.25)
 VIDEO_SAMPLER = dataclasses.replace(SAMPLER, time_shift=0.25)
 # Not as in Lumiere, which freezes all of the image model. The image half hears directions since its

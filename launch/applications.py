@@ -27,6 +27,8 @@ from lumiere_jax.weights.style import Style
 
 GIVEN = Attributes(colour="green", shape="square", motion="right", background="light")
 EDITED = "a purple star moves right on a light background"
+# In the shipped style every background is blue; a prompt for a light one works against it.
+STYLED = "a purple star moves up on a dark background"
 
 
 class Shown(NamedTuple):
@@ -57,7 +59,7 @@ def applications(model: Lumiere, style: Style | None, **options: Any) -> Iterato
     yield Shown("cinemagraph", still[:1], moving)
     yield Shown("edit", clip, model.edit(EDITED, clip, strength=0.9, **options))
     if style is not None:
-        yield Shown("stylize", None, model.stylize(text, style, alpha=0.8, seed=1, **options))
+        yield Shown("stylize", None, model.stylize(STYLED, style, seed=1, **options))
 
 
 def main(_: list[str]) -> None:

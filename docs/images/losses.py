@@ -1,4 +1,4 @@
-"""Draws the losses of a run's stages over their steps, as docs/images/demo_losses.png or another file.
+"""Draws the losses of a run's stages over their steps, docs/images/demo_losses.png or elsewhere.
 
 python docs/images/losses.py runs/demo [docs/images/demo_losses.png]
 

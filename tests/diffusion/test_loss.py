@@ -67,7 +67,7 @@ def test_a_floor_keeps_weight_where_no_signal_is_left(prediction):
     "settings", [{"weighting": "plain"}, {"weighting": "min_snr", "prediction": "noise"}]
 )
 def test_a_floor_that_nothing_heeds_is_refused(settings):
-    with pytest.raises(ValueError, match="snr_floor=0.1 needs weighting='min_snr'"):
+    with pytest.raises(ValueError, match=r"snr_floor=0.1 needs weighting='min_snr'"):
         DiffusionConfig(**settings, snr_floor=0.1)
 
 
