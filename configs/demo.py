@@ -8,8 +8,8 @@ python -m lumiere_jax.sample --model=runs/demo --prompt="a red circle bounces on
 
 Hardware: two CPU cores, as two devices (docs/training.md); about 2 GB of memory. There the stages
 went at 0.7 to 1.4 steps a second (image), 0.5 to 1.5 (the others; experiments beside them): three
-and a half hours for the shipped weights, which had these numbers of steps, not all of them with
-these settings. Result, and their history: data/demo/README.md.
+and a half hours for the shipped weights, which had about these numbers of steps, not all of them
+with these settings. Result, and their history: data/demo/README.md.
 
 Stages: `image` trains the image U-Net and its small T5 on single frames, `base` the temporal
 half on clips of 16 frames of 32×32, and with it the layers that read text (a deviation, see
