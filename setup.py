@@ -44,6 +44,7 @@ setup(
         "test": [
             "pytest>=8",
             "pytest-xdist>=3.6",
+            "hypothesis>=6.100",
             "ruff>=0.12",
             "mypy>=1.17",
         ],

@@ -1,24 +1,102 @@
-"""What an entry point answers when it was asked for what cannot be: one line, exit code 1."""
+"""How an entry point starts, and what it answers to what cannot be: one line, exit code 1.
+
+A mistake of the user (`EXPECTED`) is one line that names the flag or file. Anything else is a fault
+of this program: it keeps its traceback, and asks for a report.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from absl import logging
+from absl import app, flags, logging
+
+REPORT = "This is a fault of lumiere_jax: please report it, with the command and the lines above."
+
+
+class MissingExtra(ImportError):
+    """A package is needed that only an extra installs; the message has the pip command."""
+
+
+EXPECTED: tuple[type[Exception], ...] = (ValueError, OSError, MissingExtra)
 
 
 @contextlib.contextmanager
 def one_line_errors(*further: type[Exception]) -> Iterator[None]:
-    """Ends the program with `error: …` instead of a traceback; --verbosity=1 shows the latter.
+    """End the program with `error: …` instead of a traceback; --verbosity=1 shows the latter.
 
     Args:
-      *further: exceptions that are answers to the user, besides ValueError and OSError.
+      *further: exceptions that are answers to the user, besides `EXPECTED`.
     """
     try:
         yield
-    except (ValueError, OSError, *further) as error:
+    except (*EXPECTED, *further) as error:
         if logging.level_debug():
             raise
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {one_line(error)}")
+    except Exception as error:
+        error.add_note(REPORT)
+        raise
+
+
+def one_line(error: Exception) -> str:
+    """Return the message of an error in one line that any terminal can print."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        text = f"{os.fsdecode(error.filename)}: {error.strerror}"
+    text = " ".join(text.split())
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def run(main: Callable[[list[str]], Any], *, flags_parser: Any = None) -> None:
+    """Run a program: `absl.app.run`, with arguments that are known to be text.
+
+    Args:
+      main: gets what is left of the arguments; mistakes are answered by `one_line_errors`.
+      flags_parser: instead of absl's.
+    """
+    for argument in sys.argv:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(argument).decode("utf-8", "backslashreplace")
+            sys.exit(f"error: the argument {shown} is not UTF-8; set the terminal to UTF-8")
+
+    def guarded(argv: list[str]) -> Any:
+        with one_line_errors():
+            if len(argv) > 1:
+                raise ValueError(f"unexpected argument {argv[1]!r}; write --flag=value")
+            return main(argv)
+
+    options = {} if flags_parser is None else {"flags_parser": flags_parser}
+    app.run(guarded, **options)
+
+
+class _PathParser(flags.ArgumentParser):
+    """A path whose leading `~` is the home folder."""
+
+    syntactic_help = "a path; ~ is the home folder"
+
+    def parse(self, argument: str) -> str:
+        return os.path.expanduser(argument)
+
+    def flag_type(self) -> str:
+        return "path"
+
+
+def define_path(
+    name: str, default: str | None, words: str, values: flags.FlagValues = flags.FLAGS, **options
+) -> flags.FlagHolder:
+    """Define a flag that holds a path, as `flags.DEFINE_string` does."""
+    return flags.DEFINE(
+        _PathParser(),
+        name,
+        default,
+        words,
+        flag_values=values,
+        serializer=flags.ArgumentSerializer(),
+        **options,
+    )

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import numbers
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -56,6 +57,32 @@ def suggest(key: str, known: Iterable[str], prefix: str = "") -> str:
     """`; did you mean --config.x?` for the nearest of the known names, after `prefix`."""
     near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.0)
     return f"; did you mean {prefix}{near[0]}?" if near else ""
+
+
+def check_choice(field: str, value: Any, choices: Sequence[str]) -> None:
+    """Raise a ValueError that names the nearest of `choices` unless `value` is one of them."""
+    if value not in choices:
+        nearest = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.0)[0]
+        raise ValueError(f"{field}={value!r} is none of {', '.join(choices)}; try {nearest!r}")
+
+
+def check_range(field: str, value: Any, low: float, high: float) -> None:
+    """Raise a ValueError that names the nearest valid value unless low <= value <= high.
+
+    NaN lies in no range.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise ValueError(f"{field}={value!r} is not a number")
+    if not low <= value <= high:
+        nearest = high if value > high else low
+        raise ValueError(f"{field}={value!r} lies outside [{low}, {high}]; try {nearest}")
+
+
+def check_whole(field: str, value: Any, low: int, high: int) -> None:
+    """Raise a ValueError unless `value` is a whole number, low <= value <= high."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise ValueError(f"{field}={value!r} is not a whole number")
+    check_range(field, value, low, high)
 
 
 def _convert(hint: Any, value: Any, flag: str) -> Any:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -12,23 +10,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from lumiere_jax.diffusion import schedule as schedules
+from lumiere_jax.structure import check_choice, check_range
 
 PREDICTIONS = ("noise", "velocity", "clean")
 WEIGHTINGS = ("plain", "min_snr", "velocity")
-
-
-def check_choice(field: str, value: Any, choices: Sequence[str]) -> None:
-    """Raises a ValueError that names the nearest of `choices` unless `value` is one of them."""
-    if value not in choices:
-        nearest = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.0)[0]
-        raise ValueError(f"{field}={value!r} is none of {', '.join(choices)}; try {nearest!r}")
-
-
-def check_range(field: str, value: float, low: float, high: float) -> None:
-    """Raises a ValueError that names the nearest valid value unless low <= value <= high."""
-    if not low <= value <= high:
-        nearest = high if value > high else low
-        raise ValueError(f"{field}={value!r} lies outside [{low}, {high}]; try {nearest}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from lumiere_jax.diffusion.config import check_choice, check_range
 from lumiere_jax.diffusion.samplers import SAMPLERS
 from lumiere_jax.diffusion.schedule import TIMESTEPS
 from lumiere_jax.diffusion.times import SECTIONS, SPACINGS, shift_grid, spaced_times, with_jumps
+from lumiere_jax.structure import check_choice, check_range
 
 VARIANCES = ("small", "large", "learned")
 THRESHOLDS = ("none", "static", "dynamic")

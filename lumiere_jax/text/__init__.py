@@ -5,6 +5,7 @@ tokens = tokenizer.encode(["a red circle", ""], length=32)  # "" is the null tex
 text = Text(embedding, tokens.mask)
 """
 
+from lumiere_jax.text.reading import clean, read_lines, read_text, split_lines
 from lumiere_jax.text.text import Text, Tokens
 from lumiere_jax.text.tokenizers import (
     ByteTokenizer,
@@ -19,5 +20,9 @@ __all__ = [
     "Text",
     "Tokenizer",
     "Tokens",
+    "clean",
     "open_tokenizer",
+    "read_lines",
+    "read_text",
+    "split_lines",
 ]

@@ -10,7 +10,7 @@ from lumiere_jax.video.contact_sheet import contact_sheet, write_contact_sheet
 from lumiere_jax.video.cuts import find_cuts
 from lumiere_jax.video.decode import open_video
 from lumiere_jax.video.limits import ReadLimits, VideoError
-from lumiere_jax.video.new_file import new_file
+from lumiere_jax.video.new_file import check_output, new_file, next_free, replaced_file
 from lumiere_jax.video.read import read_image, read_metadata, read_video
 from lumiere_jax.video.resample import resample
 from lumiere_jax.video.resize import resize_and_crop
@@ -20,15 +20,18 @@ __all__ = [
     "ClipSettings",
     "ReadLimits",
     "VideoError",
+    "check_output",
     "contact_sheet",
     "cut_clips",
     "find_cuts",
     "generated_by",
     "new_file",
+    "next_free",
     "open_video",
     "read_image",
     "read_metadata",
     "read_video",
+    "replaced_file",
     "resample",
     "resize_and_crop",
     "write_contact_sheet",
