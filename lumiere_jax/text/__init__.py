@@ -13,6 +13,7 @@ from lumiere_jax.text.tokenizers import (
     Tokenizer,
     open_tokenizer,
 )
+from lumiere_jax.text.unread import Unread, find_unread
 
 __all__ = [
     "ByteTokenizer",
@@ -20,7 +21,9 @@ __all__ = [
     "Text",
     "Tokenizer",
     "Tokens",
+    "Unread",
     "clean",
+    "find_unread",
     "open_tokenizer",
     "read_lines",
     "read_text",

@@ -2,6 +2,7 @@
 
 All follow T5 (Raffel et al. 2020): pad 0, end of sequence 1, the end token kept when a text is
 cut. The null text of classifier-free guidance is the tokens of the empty string: one end token.
+Texts pass `reading.clean` first, so that the same words give the same tokens wherever they are from.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ import numpy as np
 import sentencepiece
 from etils import epath
 
+from lumiere_jax.json_files import read_bytes
+from lumiere_jax.text.reading import clean
 from lumiere_jax.text.text import Tokens
 
 PAD_ID = 0
 EOS_ID = 1
+MAXIMUM_BYTES = 64 << 20  # of a model file; mT5's, of 250,000 pieces, has 4 MB
 
 
 class Tokenizer(Protocol):
@@ -28,7 +32,15 @@ class Tokenizer(Protocol):
         ...
 
     def encode(self, texts: Sequence[str], length: int) -> Tokens:
-        """Tokens of each text, padded or cut to `length` tokens (the end token included)."""
+        """Return tokens of each text, padded or cut to `length` tokens (the end token included)."""
+        ...
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Return how many tokens each whole text has, the end token included."""
+        ...
+
+    def unknown(self, text: str) -> list[str]:
+        """Return the words of a text that hold a character for which there is no token."""
         ...
 
 
@@ -45,6 +57,14 @@ class ByteTokenizer:
         """See `Tokenizer.encode`."""
         return pad([[byte + 3 for byte in text.encode("utf-8")] for text in _listed(texts)], length)
 
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """See `Tokenizer.count`."""
+        return [len(text.encode("utf-8")) + 1 for text in _listed(texts)]
+
+    def unknown(self, text: str) -> list[str]:
+        """See `Tokenizer.unknown`; every text is bytes."""
+        return []
+
 
 class SentencePieceTokenizer:
     """A SentencePiece model file, such as T5's `spiece.model`.
@@ -59,12 +79,12 @@ class SentencePieceTokenizer:
 
     def __init__(self, path: epath.PathLike):
         path = epath.Path(path)
-        if not path.is_file():
+        if not path.exists():
             raise FileNotFoundError(
                 f"tokenizer={path}: no such file; give a SentencePiece .model file, or 'bytes'"
             )
         self._path = str(path)
-        self._processor = sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
+        self._processor = _processor(read_bytes(path, MAXIMUM_BYTES), path)
         pad_id, eos_id = self._processor.pad_id(), self._processor.eos_id()
         if (pad_id, eos_id) != (PAD_ID, EOS_ID):
             raise ValueError(
@@ -80,13 +100,38 @@ class SentencePieceTokenizer:
         """See `Tokenizer.encode`."""
         return pad(self._processor.encode(_listed(texts)), length)
 
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """See `Tokenizer.count`."""
+        return [len(ids) + 1 for ids in self._processor.encode(_listed(texts))]
+
+    def unknown(self, text: str) -> list[str]:
+        """See `Tokenizer.unknown`."""
+        unknown, words = self._processor.unk_id(), dict.fromkeys(clean(text).split())
+        return [word for word in words if unknown in self._processor.encode(word)]
+
     def __reduce__(self):
         # Data workers are spawned: they get the path, and read the file again.
         return SentencePieceTokenizer, (self._path,)
 
 
+def _processor(data: bytes, path: epath.Path) -> sentencepiece.SentencePieceProcessor:
+    """Return the processor of a model file's bytes.
+
+    Raises:
+      ValueError: cut short, or something else than a SentencePiece model.
+    """
+    try:
+        processor = sentencepiece.SentencePieceProcessor(model_proto=data)
+        processor.encode("a")  # a cut model loads, and fails only now
+    except (RuntimeError, OSError, ValueError, IndexError):
+        raise ValueError(
+            f"tokenizer={path} is not a SentencePiece model, or is cut short; download it again"
+        ) from None
+    return processor
+
+
 def open_tokenizer(name: epath.PathLike, rows: int | None = None) -> Tokenizer:
-    """The tokeniser called `name`: "bytes", or the path of a SentencePiece model.
+    """Open the tokeniser called `name`: "bytes", or the path of a SentencePiece model.
 
     Args:
       rows: of the embedding table that will be read with it; unchecked when None.
@@ -122,6 +167,7 @@ def pad(sequences: Sequence[Sequence[int]], length: int) -> Tokens:
 
 
 def _listed(texts: Sequence[str]) -> list[str]:
+    """Return the texts as a list, clean."""
     if isinstance(texts, str):
         raise ValueError(f"texts={texts!r}: expected a list of strings; write [{texts!r}]")
-    return list(texts)
+    return [clean(text) for text in texts]
