@@ -14,8 +14,15 @@ import pathlib
 import subprocess
 import sys
 
+import hypothesis
 import jax
 import pytest
+
+# The same examples every time, and no limit on an example's time: CI's machines are uneven.
+hypothesis.settings.register_profile(
+    "suite", deadline=None, derandomize=True, max_examples=60, database=None
+)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 jax.config.update("jax_default_matmul_precision", "highest")
 

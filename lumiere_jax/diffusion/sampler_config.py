@@ -10,9 +10,10 @@ from jaxtyping import Float
 from lumiere_jax.diffusion.samplers import SAMPLERS
 from lumiere_jax.diffusion.schedule import TIMESTEPS
 from lumiere_jax.diffusion.times import SECTIONS, SPACINGS, shift_grid, spaced_times, with_jumps
-from lumiere_jax.structure import check_choice, check_range
+from lumiere_jax.structure import check_choice, check_range, check_whole
 
 VARIANCES = ("small", "large", "learned")
+MAXIMUM_REPEATS = 100  # RePaint's largest is 20; each repeats all network calls of a stretch
 THRESHOLDS = ("none", "static", "dynamic")
 
 
@@ -60,11 +61,11 @@ class SamplerConfig:
         check_choice("spacing", self.spacing, (*SPACINGS, *SECTIONS))
         check_choice("variance", self.variance, VARIANCES)
         check_choice("threshold", self.threshold, THRESHOLDS)
-        check_range("steps", self.steps, 1, TIMESTEPS)
+        check_whole("steps", self.steps, 1, TIMESTEPS)
         check_range("time_shift", self.time_shift, 1 / 64, 64)
         check_range("eta", self.eta, 0, 1)
-        check_range("jump_length", self.jump_length, 0, TIMESTEPS)
-        check_range("jump_repeats", self.jump_repeats, 1, TIMESTEPS)
+        check_whole("jump_length", self.jump_length, 0, TIMESTEPS)
+        check_whole("jump_repeats", self.jump_repeats, 1, MAXIMUM_REPEATS)
         check_range("guidance_scale", self.guidance_scale, 0, 1000)
         check_range("guidance_rescale", self.guidance_rescale, 0, 1)
         check_range("quantile", self.quantile, 0, 1)
@@ -73,6 +74,11 @@ class SamplerConfig:
             raise ValueError(
                 f"eta={self.eta} is DDIM's, and sampler={self.sampler!r} has none; "
                 "use sampler='ddim', or eta=0"
+            )
+        if self.steps == 1 and self.spacing in ("leading", "linspace"):
+            raise ValueError(
+                f"steps=1 with spacing={self.spacing!r} starts where there is no noise, and so "
+                "returns noise; use spacing='trailing'"
             )
         low, high = self.guidance_interval
         if not 0 <= low <= high <= 1:

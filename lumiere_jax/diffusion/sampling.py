@@ -18,7 +18,7 @@ from lumiere_jax.diffusion.estimate import Conditions, Denoise
 from lumiere_jax.diffusion.frames import Clip, frame, rewrite
 from lumiere_jax.diffusion.sampler_config import SamplerConfig
 from lumiere_jax.diffusion.samplers import SAMPLERS, StepWeights, renoise, step_levels
-from lumiere_jax.diffusion.times import from_strength
+from lumiere_jax.diffusion.times import below_strength
 from lumiere_jax.diffusion.update import StepNoise
 
 
@@ -61,8 +61,8 @@ def sample(
       sampler: which sampler and times; its guidance and thresholding belong to `compose`.
       key: of the fresh noise, one field a step for the whole clip; unused without fresh noise.
       times: visit these instead: a list that may rise, or pairs (from, to). CLEAN is below 0.
-      source: a clip to start from, noised to the first time at or below `strength` (SDEdit).
-      strength: in (0, 1]; where no step is that low, the source comes back as it is.
+      source: a clip to start from, noised to `strength` (SDEdit); the steps are spread below it.
+      strength: in (0, 1], see `times.below_strength`.
       noise_at: the fresh noise of step i, instead of `key`: noise_at(i)(frame) is [b, h, w, c].
       hooks: see `Hooks`.
 
@@ -77,14 +77,12 @@ def sample(
     x = noise.astype(jnp.promote_types(noise.dtype, jnp.float32))
     times = sampler.times() if times is None else np.asarray(times, np.float64)
     if source is not None:
-        times = from_strength(times, strength)
+        times = below_strength(times, strength)
     elif strength != 1:
         raise ValueError(f"strength={strength} needs a source to start from; or set strength=1")
     steps = _pairs(times)
     if source is not None:
         source = source.astype(x.dtype)
-        if not len(steps):
-            return source
         x = config.add_noise(source, x, jnp.full(x.shape[:1], steps[0, 0], x.dtype))
 
     weights, rises = _weights(config, sampler, steps)

@@ -91,8 +91,16 @@ def shift_grid(times: Float[np.ndarray, " n"], shift: float) -> Float[np.ndarray
     return np.unique(steps)[::-1] / TIMESTEPS
 
 
-def from_strength(times: Float[np.ndarray, " n"], strength: float) -> Float[np.ndarray, " m"]:
-    """The part of `times` at or below `strength`: where SDEdit starts (Meng et al. 2022).
+def below_strength(times: Float[np.ndarray, "*n"], strength: float) -> Float[np.ndarray, "*n"]:
+    """Return as many times, spread over the schedule below `strength`: where SDEdit starts.
+
+    (Meng et al., arXiv 2108.01073.) The first time becomes `strength` of the last timestep, and the
+    others keep their proportions, so that all the steps asked for are run at any strength. They
+    stay on the grid of timesteps where it is fine enough to tell them apart.
+
+    Args:
+      times: from noise to CLEAN; a list, or pairs [n, 2].
+      strength: in (0, 1].
 
     Raises:
       ValueError: a strength outside (0, 1].
@@ -100,7 +108,10 @@ def from_strength(times: Float[np.ndarray, " n"], strength: float) -> Float[np.n
     if not 0 < strength <= 1:
         nearest = 1.0 if strength > 1 else 0.1
         raise ValueError(f"--strength={strength} lies outside (0, 1]; use --strength={nearest}")
-    return times[times <= strength + 1e-9]
+    factor = strength * (1 - 1 / TIMESTEPS) / times.flat[0]
+    scaled = np.where(times < 0, times, times * factor)
+    on_grid = np.where(times < 0, times, np.rint(scaled * TIMESTEPS) / TIMESTEPS)
+    return on_grid if len(np.unique(on_grid)) == len(np.unique(times)) else scaled
 
 
 def with_jumps(

@@ -122,7 +122,8 @@ def test_outpainting_keeps_the_whole_video_on_a_wider_canvas(told):
 
 def test_an_edit_of_vanishing_strength_is_the_source_to_the_base(plain):
     clip = plain.edit("a", VIDEO, strength=1e-6, **QUIET)
-    np.testing.assert_array_equal(clip.stages["base"], at_base(VIDEO))
+    difference = clip.stages["base"].astype(int) - at_base(VIDEO)
+    assert np.abs(difference).max() <= 1  # grey level: the schedule never ends without noise
     assert clip.video.shape == VIDEO.shape
 
 
@@ -131,8 +132,7 @@ def test_a_stronger_edit_goes_further_from_the_source(plain_base):
         clip = plain_base.edit("a", SMALL, strength=strength, **QUIET)
         return np.abs(clip.video.astype(int) - SMALL).mean()
 
-    # Of the three steps, at 0.999, 0.666 and 0.332, these take one and two.
-    assert 0 < distance(0.4) < distance(0.7)
+    assert 0 < distance(0.1) < distance(0.4) < distance(0.7)
 
 
 def test_a_continuation_begins_with_the_last_frames_of_the_video(told):

@@ -1,10 +1,13 @@
+import hypothesis.strategies as st
 import numpy as np
 import pytest
+from hypothesis import given
 
 from lumiere_jax.diffusion import CLEAN, DiffusionConfig, SamplerConfig
 from lumiere_jax.diffusion.times import (
     SECTIONS,
-    from_strength,
+    SPACINGS,
+    below_strength,
     shift_times,
     spaced_times,
     with_jumps,
@@ -47,17 +50,57 @@ def test_many_shifted_times_on_the_grid_stay_distinct():
     assert (np.diff(times) < 0).all()
 
 
-def test_strength_keeps_the_times_at_or_below_it():
-    times = np.array([0.9, 0.6, 0.3, CLEAN])
-    np.testing.assert_array_equal(from_strength(times, 1.0), times)
-    np.testing.assert_array_equal(from_strength(times, 0.6), times[1:])
-    np.testing.assert_array_equal(from_strength(times, 0.1), [CLEAN])
+@given(
+    steps=st.integers(2, 1000),
+    spacing=st.sampled_from([*SPACINGS, "fast27", "super100"]),
+    strength=st.floats(1e-9, 1, exclude_min=True),
+    time_shift=st.sampled_from([1.0, 0.25]),
+    jumps=st.sampled_from([(0, 1), (3, 2)]),
+)
+def test_all_steps_are_spread_below_any_strength(steps, spacing, strength, time_shift, jumps):
+    length, repeats = jumps
+    config = SamplerConfig(
+        steps=steps,
+        spacing=spacing,
+        time_shift=time_shift,
+        jump_length=length,
+        jump_repeats=repeats,
+    )
+    whole = config.times()
+    times = below_strength(whole, strength)
+    assert len(times) == len(whole)
+    assert (np.sign(np.diff(times)) == np.sign(np.diff(whole))).all()
+    assert times[0] <= strength
+    assert times[0] == pytest.approx(0.999 * strength, abs=0.0005)
+    assert times[-1] == CLEAN
+
+
+@pytest.mark.parametrize("strength", [1e-9, 0.004, 0.3, 0.6, 1.0])
+def test_one_step_is_enough_at_any_strength(strength):
+    times = below_strength(SamplerConfig(steps=1).times(), strength)
+    assert times == pytest.approx([0.999 * strength, CLEAN], abs=0.0005)
+
+
+def test_times_below_a_strength_stay_on_the_grid_that_imported_weights_were_trained_on():
+    times = below_strength(SamplerConfig(steps=20).times(), 0.6) * 1000
+    np.testing.assert_allclose(times, np.rint(times), atol=1e-9)
+
+
+def test_full_strength_leaves_trailing_times_as_they_are():
+    whole = SamplerConfig(steps=20).times()
+    np.testing.assert_allclose(below_strength(whole, 1.0), whole, rtol=1e-12)
+
+
+@pytest.mark.parametrize("spacing", ["leading", "linspace"])
+def test_one_step_that_would_start_without_noise_is_refused(spacing):
+    with pytest.raises(ValueError, match=f"steps=1 with spacing='{spacing}'.*'trailing'"):
+        SamplerConfig(steps=1, spacing=spacing)
 
 
 @pytest.mark.parametrize(("strength", "fix"), [(0.0, "0.1"), (1.5, "1.0"), (-1, "0.1")])
 def test_strength_outside_its_range_names_the_flag_and_a_value(strength, fix):
     with pytest.raises(ValueError, match=f"--strength={strength}.*use --strength={fix}"):
-        from_strength(np.array([0.9, CLEAN]), strength)
+        below_strength(np.array([0.9, CLEAN]), strength)
 
 
 def test_jumps_walk_every_stretch_again():
