@@ -16,11 +16,12 @@ Ratios are best at 1.
 """
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from lumiere_jax.input_pipeline import MovingShapes
 from lumiere_jax.lumiere import Lumiere
 from lumiere_jax.metrics import psnr
+from lumiere_jax.one_line_errors import run
 
 MODEL = flags.DEFINE_string("model", "runs/demo", "A run with a conditional stage, or its model.")
 CLIPS = flags.DEFINE_integer("clips", 8, "Held-out clips.", 1)
@@ -93,4 +94,4 @@ def _change(one: np.ndarray, other: np.ndarray) -> float:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

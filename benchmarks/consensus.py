@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from absl import app, flags
+from absl import flags
 
 from lumiere_jax.diffusion import (
     Conditions,
@@ -27,6 +27,7 @@ from lumiere_jax.diffusion import (
     windows,
 )
 from lumiere_jax.models import TemporalConfig, UNetConfig, network
+from lumiere_jax.one_line_errors import run
 
 FRAMES = flags.DEFINE_integer("frames", 80, "Frames of the clip.")
 SIZE = flags.DEFINE_integer("size", 128, "Side of the square frames, in pixels.")
@@ -121,4 +122,4 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

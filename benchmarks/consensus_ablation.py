@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from absl import app, flags, logging
+from absl import flags, logging
 from etils import epath
 from PIL import Image
 
@@ -27,6 +27,7 @@ from lumiere_jax.cascade import from_uint8, to_uint8
 from lumiere_jax.evaluation.refinement import bicubic, shrunk
 from lumiere_jax.input_pipeline.moving_shapes import MovingShapes
 from lumiere_jax.metrics import psnr, window_seam_energy
+from lumiere_jax.one_line_errors import run
 from lumiere_jax.stage import Stage
 from lumiere_jax.video import contact_sheet
 
@@ -91,7 +92,9 @@ def differences(video: np.ndarray) -> np.ndarray:
     return np.abs(np.diff(video.astype(np.int16), axis=0)).mean((1, 2, 3))
 
 
-def run(stage: Stage, scenes: int, frames: int) -> tuple[dict, dict[str, np.ndarray], list, dict]:
+def compare(
+    stage: Stage, scenes: int, frames: int
+) -> tuple[dict, dict[str, np.ndarray], list, dict]:
     """Numbers of each arm (means over scenes), their curves, the clips, and the borders."""
     factor, size = stage.settings.factor, stage.settings.size
     shapes = MovingShapes(frames=frames, size=size, split="heldout")
@@ -170,7 +173,7 @@ def main(_: list[str]) -> None:
     if values.augmentation is not None:
         changes["augmentation"] = values.augmentation
     stage = stages[0].with_settings(**changes)
-    means, curves, clips, borders = run(stage, values.scenes, values.frames)
+    means, curves, clips, borders = compare(stage, values.scenes, values.frames)
     print(f"{'':12}{'PSNR dB':>10}{'seam':>8}")
     for name, row in means.items():
         print(f"{name:12}{row['psnr']:10.2f}{row['seam']:8.3f}")
@@ -183,4 +186,4 @@ def main(_: list[str]) -> None:
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main)
+    run(main)

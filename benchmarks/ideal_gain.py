@@ -15,12 +15,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from jaxtyping import Float
 
 from lumiere_jax.diffusion import DiffusionConfig
 from lumiere_jax.input_pipeline.rendering import render
 from lumiere_jax.input_pipeline.scenes import Attributes, place
+from lumiere_jax.one_line_errors import run
 
 TIMES = (0.6, 0.7, 0.8, 0.9, 0.93, 0.95, 0.97, 0.99)
 FRAMES, SIZE = 16, 32
@@ -81,4 +82,4 @@ def main(_: list[str]) -> None:
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main)
+    run(main)

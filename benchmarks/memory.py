@@ -15,10 +15,11 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from lumiere_jax.diffusion import DiffusionConfig, SamplerConfig
 from lumiere_jax.models import TemporalConfig, UNetConfig, network
+from lumiere_jax.one_line_errors import run
 from lumiere_jax.stage import Stage, StageSettings
 
 FACTOR = 8
@@ -116,4 +117,4 @@ def main(_: list[str]) -> None:
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main)
+    run(main)

@@ -9,7 +9,9 @@ import math
 
 import jax
 import jax.numpy as jnp
-from absl import app, flags
+from absl import flags
+
+from lumiere_jax.one_line_errors import run
 
 CONFIG = flags.DEFINE_string("config", "configs/lumiere.py:base", "Configuration to count.")
 
@@ -60,4 +62,4 @@ def _count(shapes) -> int:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

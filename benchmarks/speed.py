@@ -18,7 +18,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
+
+from lumiere_jax.one_line_errors import run
 
 CONFIG = flags.DEFINE_string("config", "configs/demo.py:base", "Configuration to measure.")
 REPEATS = flags.DEFINE_integer("repeats", 5, "Timed runs of each part; the median counts.", 1)
@@ -204,4 +206,4 @@ def peak_memory() -> float:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

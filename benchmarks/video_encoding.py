@@ -10,11 +10,12 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from etils import epath
 
 from data.sources import VIDEO_SUFFIXES
 from lumiere_jax.input_pipeline.encodings import ENCODINGS, find_encoding
+from lumiere_jax.one_line_errors import run
 from lumiere_jax.video import ClipSettings, VideoError, cut_clips
 
 VIDEOS = flags.DEFINE_string("videos", None, "Folder of videos; none measures rendered clips only.")
@@ -112,4 +113,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

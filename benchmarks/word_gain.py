@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from lumiere_jax.diffusion import Conditions
 from lumiere_jax.diffusion.denoiser import denoiser_from_network
@@ -27,6 +27,7 @@ from lumiere_jax.evaluation.heldout import rendered
 from lumiere_jax.input_pipeline.captions import prompt
 from lumiere_jax.input_pipeline.scenes import WORDS, Attributes, combinations
 from lumiere_jax.lumiere import Lumiere
+from lumiere_jax.one_line_errors import run
 
 TIMES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99)
 OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
@@ -108,4 +109,4 @@ def main(_: list[str]) -> None:
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main)
+    run(main)

@@ -13,16 +13,16 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags, logging
 from etils import epath
 
 from lumiere_jax import Lumiere
 from lumiere_jax.generated import Generated
 from lumiere_jax.input_pipeline.moving_shapes import Attributes, place, prompt, render
 from lumiere_jax.loaded_model import load_style
-from lumiere_jax.one_line_errors import one_line_errors
+from lumiere_jax.one_line_errors import define_path, run
 from lumiere_jax.parallel import use_compilation_cache
-from lumiere_jax.video import write_contact_sheet
+from lumiere_jax.video import check_output, write_contact_sheet
 from lumiere_jax.weights.style import Style
 
 GIVEN = Attributes(colour="green", shape="square", motion="right", background="light")
@@ -66,14 +66,12 @@ def main(_: list[str]) -> None:
     """Flags in, clips out."""
     logging.set_verbosity(logging.WARNING)
     values = flags.FLAGS
-    with one_line_errors():
-        use_compilation_cache()
-        model = Lumiere.load(values.model).base_alone()
-        samplers = model.samplers(**({"steps": values.steps} if values.steps else {}))
-        style = find_style(values.model, values.style)
-        show(
-            applications(model, style, samplers=samplers, progress=False), epath.Path(values.output)
-        )
+    check_output(values.output)
+    use_compilation_cache()
+    model = Lumiere.load(values.model).base_alone()
+    samplers = model.samplers(**({"steps": values.steps} if values.steps else {}))
+    style = find_style(values.model, values.style)
+    show(applications(model, style, samplers=samplers, progress=False), epath.Path(values.output))
 
 
 def find_style(model: epath.PathLike, asked: str | None) -> Style | None:
@@ -122,12 +120,12 @@ def _enlarged(videos: list[np.ndarray], factor: int = 2) -> list[np.ndarray]:
 
 def define_flags() -> None:
     """Flags, only where this file is the program: tests import it beside others."""
-    flags.DEFINE_string("model", "data/demo", "Model folder, or a training run.")
-    flags.DEFINE_string("style", None, "Style; <model>/style where there is one by default.")
-    flags.DEFINE_string("output", "runs/demo/applications", "Folder for the clips.")
+    define_path("model", "data/demo", "Model folder, or a training run.")
+    define_path("style", None, "Style; <model>/style where there is one by default.")
+    define_path("output", "runs/demo/applications", "Folder for the clips.")
     flags.DEFINE_integer("steps", None, "Denoising steps; the model's own by default.", 1)
 
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main)
+    run(main)

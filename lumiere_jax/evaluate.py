@@ -19,15 +19,15 @@ from __future__ import annotations
 import dataclasses
 import sys
 
-from absl import app, flags, logging
+from absl import flags, logging
 
-from lumiere_jax.one_line_errors import one_line_errors
+from lumiere_jax.one_line_errors import define_path, run
 
 
 def define_flags() -> None:
     """The fields of `EvaluationSettings`; only where this file is the program."""
-    flags.DEFINE_string("model", None, "Model folder, or a training run such as runs/demo.")
-    flags.DEFINE_string("output", None, "Folder of the results.")
+    define_path("model", None, "Model folder, or a training run such as runs/demo.")
+    define_path("output", None, "Folder of the results.")
     flags.DEFINE_integer("prompts", 200, "Held-out prompts, a clip each.")
     flags.DEFINE_integer("seed", 0, "Of the prompts' order, the clips and the rendered scenes.")
     flags.DEFINE_integer("batch", 8, "Clips made at a time.")
@@ -39,7 +39,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("fvd_frames", 16, "Frames of each clip that FVD compares.")
     resize = ["half_pixel", "align_corners", "legacy"]
     flags.DEFINE_enum("resize", "half_pixel", resize, "Rule by which FVD resizes frames.")
-    flags.DEFINE_string("i3d_weights", None, "Checkpoint of I3D; the installed one by default.")
+    define_path("i3d_weights", None, "Checkpoint of I3D; the installed one by default.")
     flags.DEFINE_bool("applications", False, "Applications and super-resolution as well.")
     conditioning = ["trained", "free"]
     flags.DEFINE_enum("conditioning", "trained", conditioning, "Of the applications.")
@@ -55,15 +55,14 @@ def main(_: list[str]) -> None:
         logging.set_verbosity(logging.WARNING)  # Orbax tells a story at every load
     names = [field.name for field in dataclasses.fields(EvaluationSettings)]
     values = {name: flags.FLAGS[name].value for name in names}
-    with one_line_errors():
-        for name, good in (("model", "runs/demo"), ("output", "evaluation")):
-            if values[name] is None:
-                raise ValueError(f"--{name} is missing: give a folder, such as --{name}={good}")
-        use_compilation_cache()
-        print(table(evaluate(EvaluationSettings(**values))))
-        print(f"\n{values['output']}/evaluation.json\n{values['output']}/clips.png")
+    for name, good in (("model", "runs/demo"), ("output", "evaluation")):
+        if values[name] is None:
+            raise ValueError(f"--{name} is missing: give a folder, such as --{name}={good}")
+    use_compilation_cache()
+    print(table(evaluate(EvaluationSettings(**values))))
+    print(f"\n{values['output']}/evaluation.json\n{values['output']}/clips.png")
 
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main)
+    run(main)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import pathlib
+import re
 import tempfile
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +15,15 @@ import numpy as np
 from etils import epath
 from jaxtyping import UInt8
 
-from lumiere_jax.video import generated_by, new_file, write_contact_sheet, write_gif, write_mp4
+from lumiere_jax.video import (
+    generated_by,
+    new_files,
+    next_free,
+    refuse_existing,
+    write_contact_sheet,
+    write_gif,
+    write_mp4,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +45,7 @@ class Generated:
     stages: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def save(self, stem: epath.PathLike, *, gif: bool = False) -> list[epath.Path]:
-        """Writes `stem`.mp4 (or .png for a single frame), its contact sheet and its recipe.
+        """Write `stem`.mp4 (or .png for a single frame), its contact sheet and its recipe.
 
         Args:
           stem: path without an ending; its folder is made where it is missing.
@@ -45,24 +55,39 @@ class Generated:
           The files written.
 
         Raises:
-          FileExistsError: one of them is there already; nothing is written over.
+          FileExistsError: one of them is there already; nothing is written over, or left behind.
         """
         stem = epath.Path(stem)
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        paths = {end: stem.parent / f"{stem.name}{end}" for end in self._endings(gif)}
-        for path in paths.values():
-            if path.exists():
-                raise FileExistsError(f"{path} exists already: name another --output")
-        if ".mp4" in paths:
-            model = str(self.recipe.get("model", "lumiere_jax"))
-            tags = generated_by(model, self.prompt, details=f"seed {self.recipe.get('seed')}")
-            write_mp4(paths[".mp4"], self.video, self.frame_rate, metadata=tags)
-        if gif:
-            write_gif(paths[".gif"], self.video, self.frame_rate)
-        write_contact_sheet(paths[".png"], [self.video], captions=[self.prompt])
-        with new_file(paths[".json"]) as target:
-            epath.Path(target).write_text(json.dumps(self.recipe, indent=2) + "\n")
-        return list(paths.values())
+        for ending in self._endings(gif):  # said before the encoding, which takes time
+            refuse_existing(stem.parent / f"{stem.name}{ending}")
+        with new_files(stem.parent) as publish:
+            return publish(self._write(publish.folder, gif), stem.name)
+
+    def save_numbered(self, folder: epath.PathLike, *, gif: bool = False) -> list[epath.Path]:
+        """Write the files of `save` under the next free number: clip-00007 after clip-00006.
+
+        Another program that takes the same number at the same time costs neither its clip.
+        """
+        folder = epath.Path(folder)
+        with new_files(folder) as publish:
+            written = self._write(publish.folder, gif)
+            return next_free(lambda n: publish(written, numbered(n)), next_number(folder))
+
+    def _write(self, folder: pathlib.Path, gif: bool) -> list[pathlib.Path]:
+        """Write the files, named by their endings alone, into a folder; return them."""
+        paths = [folder / f"clip{ending}" for ending in self._endings(gif)]
+        for path in paths:
+            if path.suffix == ".mp4":
+                model = str(self.recipe.get("model", "lumiere_jax"))
+                tags = generated_by(model, self.prompt, details=f"seed {self.recipe.get('seed')}")
+                write_mp4(path, self.video, self.frame_rate, metadata=tags)
+            elif path.suffix == ".gif":
+                write_gif(path, self.video, self.frame_rate)
+            elif path.suffix == ".png":
+                write_contact_sheet(path, [self.video], captions=[self.prompt])
+            else:
+                path.write_text(json.dumps(self.recipe, indent=2) + "\n", encoding="utf-8")
+        return paths
 
     def _endings(self, gif: bool) -> list[str]:
         moving = [".mp4"] if len(self.video) > 1 else []
@@ -75,3 +100,16 @@ class Generated:
             write_gif(path, self.video, self.frame_rate)
             data = base64.b64encode(path.read_bytes()).decode()
         return f'<img src="data:image/gif;base64,{data}" alt="generated clip">'
+
+
+def numbered(number: int) -> str:
+    """Return the name of the clip of that number: a prompt never names a file."""
+    return f"clip-{number:05d}"
+
+
+def next_number(folder: epath.PathLike) -> int:
+    """Return one more than the largest number of the clips in a folder, whatever their endings."""
+    folder = epath.Path(folder)
+    names = [path.name for path in folder.iterdir()] if folder.exists() else []
+    found = [re.match(r"clip-(\d{1,9})(?!\d)", name) for name in names]
+    return max((int(match[1]) for match in found if match), default=-1) + 1

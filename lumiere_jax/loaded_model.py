@@ -10,13 +10,16 @@ from typing import Any
 
 import jax
 import numpy as np
+from absl import logging
 from etils import epath
 
 from lumiere_jax import __version__
 from lumiere_jax.applications import media, regions
-from lumiere_jax.cascade import Cascade, Request, from_uint8
+from lumiere_jax.cascade import Cascade, Request, check_seed, from_uint8
 from lumiere_jax.diffusion import SamplerConfig
 from lumiere_jax.generated import Generated
+from lumiere_jax.structure import check_whole, suggest
+from lumiere_jax.text import clean
 from lumiere_jax.weights import Model, read_model, to_json
 from lumiere_jax.weights.style import Style, read_style
 
@@ -25,6 +28,10 @@ Made = Generated | list[Generated]
 
 SAMPLING = ("params", "samplers", "progress", "preview_every", "on_preview")
 """Options of `Cascade.sample`; an application gets the others."""
+SHARED = ("negative", "shots", "conditioning")
+"""The others, of every application."""
+MAXIMUM_FRAMES = 20_000
+"""Of a clip, which is held in memory whole: 20 minutes at 16 fps are 4 GB at 128 × 128 pixels."""
 
 
 class LoadedModel:
@@ -40,6 +47,7 @@ class LoadedModel:
         self.name = str(model.settings.get("name", "lumiere"))
         self.frame_rate = float(model.settings.get("frame_rate", 16))
         self.cascade = Cascade.from_model(model, dtype=dtype)
+        self._warned: set[str] = set()  # texts of which was said what is not read
 
     @classmethod
     def load(cls, folder: epath.PathLike, *, dtype: Any = None):
@@ -77,6 +85,7 @@ class LoadedModel:
           details: of what was given, for the recipe.
           **options: those of `Cascade.sample`.
         """
+        unread = self._warn_of_unread(request)
         made = self.cascade.sample(request, **options)
         last = list(made)[-1]
         recipe = self._recipe(request, options.get("samplers") or {})
@@ -86,7 +95,7 @@ class LoadedModel:
                 video=made[last][i],
                 frame_rate=self.frame_rate,
                 prompt=prompt,
-                recipe=recipe | _row(request, i),
+                recipe=recipe | _row(request, i, unread),
                 stages={name: clips[i] for name, clips in made.items()},
             )
             for i, prompt in enumerate(request.prompts)
@@ -103,6 +112,10 @@ class LoadedModel:
         """
         stages = stages or {}
         self.cascade.check_names(stages)
+        known = [field.name for field in dataclasses.fields(SamplerConfig)]
+        for name in [*changes, *(name for fields in stages.values() for name in fields)]:
+            if name not in known:
+                raise ValueError(f"a sampler has no setting {name!r}{suggest(name, known)}")
         chosen = {}
         for stage in self.cascade.stages:
             fields = dict(changes)
@@ -136,16 +149,43 @@ class LoadedModel:
         **settings: Any,
     ) -> Made:
         """Splits the options between the application and `make`."""
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        prompts = _texts(prompt, "--prompt")
+        self._check_options(application.__name__, options)
         sampling = {name: options.pop(name) for name in SAMPLING if name in options}
+        if options.get("negative") is not None:
+            options["negative"] = _texts([options["negative"]], "--negative_prompt")[0]
         shots = options.get("shots")
-        if shots is not None and shots and isinstance(shots[0], str):
-            options["shots"] = [list(shots)] * len(prompts)
+        if shots:
+            same = isinstance(shots[0], str)  # for all clips
+            lists = [shots] * len(prompts) if same else shots
+            options["shots"] = [_texts(list(each), "--shot") for each in lists]
+        check_seed(seed)
         seeds = [seed + i for i in range(len(prompts))]
         request = application(prompts, seeds, *arrays, **settings, **options)
         name = application.__name__
         made = self.make(request, application=name, details=details, **sampling)
         return made[0] if isinstance(prompt, str) else made
+
+    def _check_options(self, application: str, options: Mapping[str, Any]) -> None:
+        """Raise a TypeError that names an option which no application has."""
+        for name in options:
+            if name not in (*SAMPLING, *SHARED):
+                near = suggest(name, (*SAMPLING, *SHARED))
+                raise TypeError(f"{application} has no option {name!r}{near}")
+
+    def _warn_of_unread(self, request: Request) -> dict[str, str]:
+        """Say once of each text what the model cannot read of it; return that by text."""
+        shots = [text for texts in request.shots or () for text in texts]
+        texts = [*request.prompts, request.negative, *shots]
+        unread = {}
+        for text in dict.fromkeys(texts):
+            lost = self.cascade.unread(text)
+            if lost is not None:
+                unread[text] = str(lost)
+                if text not in self._warned:
+                    self._warned.add(text)
+                    logging.warning("%s", lost)
+        return unread
 
     def _frames(self, frames: int | None, shots: Sequence[Any] | None = None) -> int:
         """How many to make: as the base was trained on, or enough for a window a shot.
@@ -153,10 +193,8 @@ class LoadedModel:
         Raises:
           ValueError: fewer than one, or several of a model that makes single images.
         """
-        if frames is not None and frames < 1:
-            raise ValueError(
-                f"--frames={frames} must be at least 1; leave it out to use the model's"
-            )
+        if frames is not None:
+            check_whole("--frames", frames, 1, MAXIMUM_FRAMES)
         settings, config = self.cascade.base.settings, self.cascade.base.network.config
         if frames is None:
             window = settings.window or settings.frames
@@ -220,9 +258,28 @@ class LoadedModel:
         }
 
 
-def _row(request: Request, index: int) -> dict[str, Any]:
+def _row(request: Request, index: int, unread: Mapping[str, str]) -> dict[str, Any]:
     shots = None if request.shots is None else list(request.shots[index])
-    return {"prompt": request.prompts[index], "shots": shots, "seed": int(request.seeds[index])}
+    row = {"prompt": request.prompts[index], "shots": shots, "seed": int(request.seeds[index])}
+    texts = (request.prompts[index], request.negative, *(shots or ()))
+    lost = [unread[text] for text in dict.fromkeys(texts) if text in unread]
+    return row | ({"not_read": lost} if lost else {})
+
+
+def _texts(given: Any, flag: str) -> list[str]:
+    """Return one text or several as a list, clean.
+
+    Raises:
+      ValueError: something else than text, or none.
+    """
+    texts = [given] if isinstance(given, str) else given
+    good = isinstance(texts, Sequence) and len(texts) and all(isinstance(t, str) for t in texts)
+    if not good:
+        raise ValueError(f"{flag}={given!r:.80}: give a text, or a list of one text a clip")
+    try:
+        return [clean(text) for text in texts]
+    except ValueError as error:
+        raise ValueError(f"{flag}: {error}") from None
 
 
 def load_style(folder: epath.PathLike, *, flag: str = "--style") -> Style:

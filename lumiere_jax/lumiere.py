@@ -17,6 +17,7 @@ from lumiere_jax import applications
 from lumiere_jax.applications import canvas, media
 from lumiere_jax.cascade import from_uint8
 from lumiere_jax.loaded_model import LoadedModel, Made, Prompt, load_style
+from lumiere_jax.structure import check_whole
 from lumiere_jax.weights.style import Style
 
 
@@ -227,8 +228,9 @@ class Lumiere(LoadedModel):
         """
         frames = self._frames(frames, options.get("shots"))
         keep = max(1, frames // 4) if keep is None else keep
-        clip = media.open_clip(video, frame_rate=self.frame_rate)
-        if not 1 <= keep <= len(clip):
+        check_whole("--keep", keep, 1, frames)
+        clip = media.open_clip(video, frame_rate=self.frame_rate, last=keep)
+        if keep > len(clip):
             raise ValueError(
                 f"--keep={keep}, but --video has {len(clip)} frames: use --keep={len(clip)}"
             )
@@ -265,6 +267,8 @@ class Lumiere(LoadedModel):
         frames = self._frames(frames, options.get("shots"))
         described = dict(style.settings) if isinstance(style, Style) else str(style)
         several = isinstance(alpha, Sequence)
+        if several and not len(alpha):
+            raise ValueError("--alpha is empty: give one value or several, such as --alpha=0.7")
         made = []
         for value in alpha if several else [alpha]:
             params = applications.styled(self.cascade, learnt, value)

@@ -27,19 +27,18 @@ leaves the super-resolutions out.
 
 from __future__ import annotations
 
-import re
 import sys
 
-from absl import app, flags, logging
+from absl import flags, logging
 from etils import epath
 
 from lumiere_jax import sample_flags
-from lumiere_jax.one_line_errors import one_line_errors
+from lumiere_jax.one_line_errors import define_path, run
 
 sample_flags.define()
 flags.adopt_module_key_flags(sample_flags)  # or --help would leave them out
-OUTPUT = flags.DEFINE_string("output", "clips", "Folder for the clips.")
-BATCH = flags.DEFINE_integer("batch", 4, "Clips made at a time.", 1)
+OUTPUT = define_path("output", "clips", "Folder for the clips.")
+BATCH = flags.DEFINE_integer("batch", 4, "Clips made at a time.", 1, 4096)
 GIF = flags.DEFINE_bool("gif", False, "Write a GIF as well.")
 BASE_ONLY = flags.DEFINE_bool("base_only", False, "Make clips of the base's size.")
 PREVIEW = flags.DEFINE_integer("preview", 0, "Write a contact sheet every so many steps.", 0)
@@ -48,21 +47,23 @@ PREVIEW = flags.DEFINE_integer("preview", 0, "Write a contact sheet every so man
 def main(_: list[str]) -> None:
     """Flags in, clips out."""
     from lumiere_jax.parallel import use_compilation_cache
+    from lumiere_jax.video import check_output
 
     if not any(argument.startswith(("--verbosity", "-v", "--v")) for argument in sys.argv):
         logging.set_verbosity(logging.WARNING)  # Orbax tells a story at every load
-    with one_line_errors():
-        prompts = sample_flags.read_prompts()
-        given, options = sample_flags.arguments()
-        use_compilation_cache()
-        model = load()
-        every, single = sample_flags.sampler_changes()
-        options |= {"samplers": model.samplers(single, **every), **preview_options()}
-        make = getattr(model, sample_flags.method())
-        for start in range(0, len(prompts), BATCH.value):
-            batch = prompts[start : start + BATCH.value]
-            clips = make(batch, *given, seed=flags.FLAGS.seed + start, **options)
-            save(clips, sheet=len(options.get("alpha", ())) > 1)
+    prompts = sample_flags.read_prompts()
+    given, options = sample_flags.arguments()
+    sample_flags.check_seeds(len(prompts))
+    check_output(OUTPUT.value)
+    use_compilation_cache()
+    model = load()
+    every, single = sample_flags.sampler_changes()
+    options |= {"samplers": model.samplers(single, **every), **preview_options()}
+    make = getattr(model, sample_flags.method())
+    for start in range(0, len(prompts), BATCH.value):
+        batch = prompts[start : start + BATCH.value]
+        clips = make(batch, *given, seed=flags.FLAGS.seed + start, **options)
+        save(clips, sheet=len(options.get("alpha", ())) > 1)
 
 
 def load():
@@ -79,28 +80,39 @@ def load():
 
 
 def save(clips, *, sheet: bool) -> None:
-    """Writes the clips, and one sheet of them all where they are to be compared."""
-    from lumiere_jax.video import write_contact_sheet
+    """Write the clips, and one sheet of them all where they are to be compared."""
+    from lumiere_jax.generated import next_number, numbered
+    from lumiere_jax.video import next_free, write_contact_sheet
 
     folder = epath.Path(OUTPUT.value)
     for clip in clips:
-        for path in clip.save(next_stem(folder), gif=GIF.value):
+        for path in clip.save_numbered(folder, gif=GIF.value):
             print(path)
-    if sheet:
-        path = epath.Path(f"{next_stem(folder, suffix='-alpha')}.png")
+    if not sheet:
+        return
+
+    def write(number: int) -> epath.Path:
+        path = folder / f"{numbered(number)}-alpha.png"
         captions = [f"alpha {clip.recipe['alpha']:g}: {clip.prompt}" for clip in clips]
         write_contact_sheet(path, [clip.video for clip in clips], captions)
-        print(path)
+        return path
+
+    print(next_free(write, next_number(folder)))
 
 
 def preview_options() -> dict:
-    """Writes the clean estimate as a contact sheet while the clip is being made."""
+    """Return options that write the clean estimate as a contact sheet while the clip is made."""
     if not PREVIEW.value:
         return {}
-    from lumiere_jax.video import write_contact_sheet
+    from lumiere_jax.generated import next_number, numbered
+    from lumiere_jax.video import next_free, write_contact_sheet
 
-    folder = next_stem(epath.Path(OUTPUT.value), suffix="-preview")
-    folder.mkdir(parents=True)
+    def make_folder(number: int) -> epath.Path:
+        folder = epath.Path(OUTPUT.value) / f"{numbered(number)}-preview"
+        folder.mkdir(parents=True)
+        return folder
+
+    folder = next_free(make_folder, next_number(OUTPUT.value))
 
     def write(stage: str, step: int, clips) -> None:
         # A later batch has the same steps: number what comes again.
@@ -112,12 +124,5 @@ def preview_options() -> dict:
     return {"preview_every": PREVIEW.value, "on_preview": write}
 
 
-def next_stem(folder: epath.Path, suffix: str = "") -> epath.Path:
-    """`folder`/clip-00007 after clip-00006, whatever its endings: a prompt never names a file."""
-    names = [path.name for path in folder.iterdir()] if folder.exists() else []
-    numbers = [int(found[1]) for name in names if (found := re.match(r"clip-(\d+)", name))]
-    return folder / f"clip-{max(numbers, default=-1) + 1:05d}{suffix}"
-
-
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

@@ -7,14 +7,17 @@ hour of sampling.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from typing import Any
 
 from absl import flags
-from etils import epath
 
+from lumiere_jax.cascade.request import check_seed
 from lumiere_jax.diffusion import SamplerConfig
+from lumiere_jax.one_line_errors import define_path
 from lumiere_jax.stage import StageSettings
+from lumiere_jax.text import read_lines
 from lumiere_jax.weights import from_json
 
 FLAGS = flags.FLAGS
@@ -31,37 +34,42 @@ APPLICATIONS: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
     "continuation": ("continue_video", "video", ("keep", "shot", "conditioning")),
     "upscale": ("upscale", "upscale", ()),
 }
-MAIN = {"image": "photo.jpg", "video": "clip.mp4", "style": "runs/demo/style"}
+MAIN = {
+    "image": "photo.jpg",
+    "video": "clip.mp4",
+    "style": "runs/demo/style",
+    "upscale": "clip.mp4",
+}
 SPECIAL = sorted({name for _, _, uses in APPLICATIONS.values() for name in uses} | set(MAIN))
 SETTINGS = {
     kind: {f.name for f in dataclasses.fields(kind)} for kind in (SamplerConfig, StageSettings)
 }
-REQUIRED = {SamplerConfig: {}, StageSettings: {"diffusion": {}, "frames": 1, "size": 1}}
+REQUIRED = {SamplerConfig: {}, StageSettings: {"diffusion": {}, "frames": 1, "size": 64}}
 # Where windows and tiles are meant, the super-resolutions are: the base has --set.
 REFINING = ("window", "overlap", "window_weights", "tile", "tile_overlap", "augmentation")
 
 
 # Kind, name, default, what --help says.
 WHAT = (
-    ("string", "model", None, "Model folder, or a training run such as runs/demo."),
+    ("path", "model", None, "Model folder, or a training run such as runs/demo."),
     ("multi_string", "prompt", [], "What to show; repeat it for several clips."),
-    ("string", "prompts", None, "Text file with one prompt a line."),
+    ("path", "prompts", None, "Text file with one prompt a line."),
     ("multi_string", "shot", [], "Prompts that follow one another in one clip."),
     ("string", "negative_prompt", "", "What not to show."),
-    ("integer", "seed", 0, "Of the first clip; the others count on from it."),
+    ("integer", "seed", 0, "Seed of the first clip, in [0, 2**32); later clips use seed + 1, …"),
     ("integer", "frames", None, "Of a clip; as trained by default."),
-    ("string", "image", None, "Picture; its short side is fitted, the centre square kept."),
-    ("string", "video", None, "Video; fitted likewise, from its start."),
-    ("string", "mask", None, "Picture or video, white where to paint or to move."),
+    ("path", "image", None, "Picture; its short side is fitted, the centre square kept."),
+    ("path", "video", None, "Video; fitted likewise, from its start."),
+    ("path", "mask", None, "Picture or video, white where to paint or to move."),
     ("multi_string", "box", [], "left,top,right,bottom in pixels: the same as a mask."),
     ("multi_string", "polygon", [], "x,y,x,y,x,y… in pixels: the same as a mask."),
     ("string", "aspect", None, "Of the canvas to paint a video out to, such as 16:9."),
     ("string", "padding", None, "left,top,right,bottom: pixels to paint a video out by."),
-    ("float", "strength", None, "How far from its source an edit may go, in (0, 1]."),
+    ("float", "strength", None, "Noise that an edit starts from, in (0, 1]: 1 is all."),
     ("integer", "keep", None, "Last frames of --video that a continuation begins with."),
-    ("string", "style", None, "A style, or a run of the style stage."),
+    ("path", "style", None, "A style, or a run of the style stage."),
     ("list", "alpha", [], "How far towards the style, in [0, 1]; several give a sheet."),
-    ("string", "upscale", None, "Video to refine: super-resolution alone."),
+    ("path", "upscale", None, "Video to refine: super-resolution alone."),
 )
 HOW = (
     ("string", "sampler", None, "ddim, ddpm, dpm_solver, heun …, of every stage."),
@@ -90,6 +98,9 @@ def define(values: flags.FlagValues = FLAGS) -> None:
     conditioning = ("conditioning", None, ["trained", "free"], CONDITIONING)
     flags.DEFINE_enum(*conditioning, flag_values=values)
     for kind, name, default, words in WHAT + HOW:
+        if kind == "path":
+            define_path(name, default, words, values)
+            continue
         getattr(flags, f"DEFINE_{kind}")(name, default, words, flag_values=values)
 
 
@@ -135,10 +146,7 @@ def read_prompts() -> list[str]:
     """
     prompts = list(FLAGS.prompt)
     if FLAGS.prompts:
-        path = epath.Path(FLAGS.prompts)
-        if not path.is_file():
-            raise FileNotFoundError(f"--prompts={path}: no such file")
-        prompts += [line.strip() for line in path.read_text().splitlines() if line.strip()]
+        prompts += [line for _, line in read_lines(FLAGS.prompts, "--prompts")]
     if not prompts and FLAGS.shot:
         prompts = [", then ".join(FLAGS.shot)]
     if not prompts and _application() == "upscale":
@@ -146,6 +154,12 @@ def read_prompts() -> list[str]:
     if not prompts:
         raise ValueError('there is nothing to show: give --prompt="…", or --prompts=file')
     return prompts
+
+
+def check_seeds(clips: int) -> None:
+    """Raise a ValueError unless the first and the last clip's seeds lie in [0, 2**32)."""
+    check_seed(FLAGS.seed)
+    check_seed(FLAGS.seed + clips - 1)
 
 
 def sampler_changes() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -234,9 +248,12 @@ def _parse(text: str) -> Any:
 
 def _number(flag: str, text: str) -> float:
     try:
-        return float(text)
+        value = float(text)
+        if not math.isfinite(value):
+            raise ValueError
+        return value
     except ValueError:
-        raise ValueError(f"--{flag}={text}: {text!r} is no number") from None
+        raise ValueError(f"--{flag}={text}: {text!r} is not a number") from None
 
 
 def _pairs(values: tuple[float, ...]) -> list[tuple[float, float]]:

@@ -188,7 +188,7 @@ def test_sections_added_later_stand_beside_those_that_are_there(tmp_path):
         ({"fvd": True}, r"--fvd_frames=16: the model makes 8; use --fvd_frames=8"),
         ({"fvd": True, "fvd_frames": 8}, "I3D needs 9 or more"),
         ({"fvd": True, "prompts": 1}, "--fvd needs two clips"),
-        ({"prompts": 0}, "--prompts=0: at least 1, such as 200"),
+        ({"prompts": 0}, "--prompts=0 lies outside"),
         ({"steps": 0}, "steps=0"),
     ],
 )

@@ -8,7 +8,7 @@ start). See `applications/`.
 
 from lumiere_jax.cascade.cascade import Cascade
 from lumiere_jax.cascade.pixels import from_uint8, shrink, shrink_area, to_uint8
-from lumiere_jax.cascade.request import Conditioning, Request
+from lumiere_jax.cascade.request import Conditioning, Request, check_seed
 from lumiere_jax.cascade.text import TextSettings
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Conditioning",
     "Request",
     "TextSettings",
+    "check_seed",
     "from_uint8",
     "shrink",
     "shrink_area",

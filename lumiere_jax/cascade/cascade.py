@@ -21,7 +21,7 @@ from lumiere_jax.diffusion import SamplerConfig
 from lumiere_jax.models import Network, Params, network
 from lumiere_jax.parallel import storage_shardings
 from lumiere_jax.stage import Stage, StageSettings
-from lumiere_jax.text import Text
+from lumiere_jax.text import Text, Unread
 from lumiere_jax.weights import Model, Part, from_json
 
 
@@ -144,6 +144,10 @@ class Cascade:
     def encode(self, prompts: Sequence[str]) -> Text | None:
         """Embeddings of the prompts; None for a model without text."""
         return self._encode(prompts)
+
+    def unread(self, text: str) -> Unread | None:
+        """Return what the text encoder cannot read of a text; None where it reads all of it."""
+        return self._encode.unread(text)
 
     def _stages_of(self, request: Request) -> tuple[Stage, ...]:
         if request.low_resolution is None:

@@ -6,14 +6,23 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
+SEEDS = 2**32
+"""Seeds lie below this: JAX's keys have 32 bits, and a larger one would wrap to another's clip."""
 Conditioning = Literal["trained", "free"]
 ARRAYS = ("observed", "mask", "source", "low_resolution")
+
+
+def check_seed(seed: Any) -> None:
+    """Raise a ValueError unless `seed` is a whole number in [0, 2**32)."""
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed < SEEDS:
+        raise ValueError(f"--seed={seed}: seeds are whole numbers from 0 to {SEEDS - 1}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,7 +31,7 @@ class Request:
 
     Attributes:
       prompts: one a clip.
-      seeds: one a clip; a clip depends on its own seed alone.
+      seeds: one a clip, in [0, 2**32); a clip depends on its own seed alone.
       negative: negative prompt of all clips; the null text by default.
       frames: of each clip; what the base was trained on when None.
       observed: [b, t, h, w, 3] in [−1, 1] at output resolution, blank (0) where nothing is known.
@@ -57,6 +66,8 @@ class Request:
             raise ValueError(
                 f"{len(self.prompts)} prompts and {len(self.seeds)} seeds: give one a clip"
             )
+        for seed in self.seeds:
+            check_seed(seed)
         if not 0 < self.strength <= 1:
             raise ValueError(f"--strength={self.strength} is outside (0, 1]; 0.6 is a good start")
         if (self.observed is None) != (self.mask is None):

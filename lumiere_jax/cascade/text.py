@@ -10,7 +10,8 @@ import numpy as np
 
 from lumiere_jax.diffusion import Windows
 from lumiere_jax.models import Network, Params
-from lumiere_jax.text import Text, Tokenizer, open_tokenizer
+from lumiere_jax.structure import check_whole
+from lumiere_jax.text import Text, Tokenizer, Unread, find_unread, open_tokenizer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,9 @@ class TextSettings:
 
     tokenizer: str = "bytes"
     length: int = 77
+
+    def __post_init__(self):
+        check_whole("length", self.length, 1, 8192)  # attention over more fits no accelerator
 
 
 class TextEncoder:
@@ -41,6 +45,12 @@ class TextEncoder:
         network, params = self._model
         tokens = self._tokenizer.encode(list(prompts), self._length)
         return Text(network.apply(params, *map(jnp.asarray, tokens)), jnp.asarray(tokens.mask))
+
+    def unread(self, text: str) -> Unread | None:
+        """Return what the model cannot read of a text; None where it reads all, or no text."""
+        if self._model is None:
+            return None
+        return find_unread(self._tokenizer, text, self._length)
 
 
 def shots_of_windows(shots: Sequence[str], windows: Windows, first: Windows) -> list[str]:

@@ -8,14 +8,17 @@ evaluation.json   the results
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from etils import epath
 
+from lumiere_jax.json_files import read_json
 from lumiere_jax.structure import flatten
-from lumiere_jax.video import new_file
+from lumiere_jax.video import check_output, new_file, replaced_file
 
 Section = Mapping[str, Any]
 
@@ -32,6 +35,7 @@ class ResultsFolder:
 
     def __init__(self, path: epath.PathLike):
         self.path = epath.Path(path)
+        check_output(self.path)
         if self.path.exists() and any(self.path.iterdir()) and not self._settings.exists():
             raise ValueError(
                 f"--output={self.path} is not empty and holds no evaluation: name another folder"
@@ -66,9 +70,18 @@ class ResultsFolder:
             np.savez_compressed(file, array=array)
 
     def read(self, name: str) -> np.ndarray:
-        """An array that is there."""
-        with self._array(name).open("rb") as file, np.load(file) as stored:
-            return stored["array"]
+        """Read an array that is there.
+
+        Raises:
+          ValueError: its file is damaged.
+        """
+        try:
+            with self._array(name).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                return stored["array"]
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(
+                f"{self._array(name)} is damaged ({error}); delete it and run again"
+            ) from None
 
     def array(self, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
         """An array, made only where it is not there yet."""
@@ -93,12 +106,11 @@ def _difference(old: Section, new: Section) -> str:
 
 
 def _read(path: epath.Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.exists() else {}
+    return read_json(path) if path.exists() else {}
 
 
 def _write(path: epath.Path, content: Mapping[str, Any]) -> None:
-    """Whole or not at all: written aside, then moved into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.parent / f"{path.name}.unfinished"
-    aside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-    aside.replace(path)
+    """Write the file whole or not at all."""
+    with replaced_file(path) as target:
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        target.write_text(text, encoding="utf-8")

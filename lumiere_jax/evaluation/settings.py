@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+from lumiere_jax.cascade import check_seed
 from lumiere_jax.diffusion import SamplerConfig
 from lumiere_jax.lumiere import Lumiere
+from lumiere_jax.structure import check_whole
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,13 +52,11 @@ class EvaluationSettings:
     scenes: int = 4
 
     def __post_init__(self):
-        for name, least, good in (("prompts", 1, 200), ("batch", 1, 8), ("scenes", 1, 4)):
-            if getattr(self, name) < least:
-                raise ValueError(
-                    f"--{name}={getattr(self, name)}: at least {least}, such as {good}"
-                )
-        if self.seed < 0:
-            raise ValueError(f"--seed={self.seed} is negative; try --seed=0")
+        # Each is a clip or scene that takes seconds: more than these would take months.
+        for name, most in (("prompts", 10**6), ("batch", 4096), ("scenes", 10**5)):
+            check_whole(f"--{name}", getattr(self, name), 1, most)
+        check_seed(self.seed)
+        check_seed(self.seed + self.prompts - 1)
         if self.fvd and self.prompts < 2:
             raise ValueError("--fvd needs two clips at least: use --prompts=200")
 

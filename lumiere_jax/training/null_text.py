@@ -37,8 +37,16 @@ def _stored(experiment: Experiment) -> Text | None:
                 "set --config.train.text_dropout=0"
             )
         return None
-    with path.open("rb") as file:
-        stored = np.load(file, allow_pickle=False)[: data.text_length]
-    embedding = np.zeros((1, data.text_length, stored.shape[-1]), np.float32)
+    try:
+        with path.open("rb") as file:
+            stored = np.load(file, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path} is not an array ({error}); embed the captions again") from None
+    width = experiment.model.text_dim
+    if not isinstance(stored, np.ndarray) or stored.ndim != 2 or stored.shape[-1] != width:
+        shape = getattr(stored, "shape", None)
+        raise ValueError(f"{path} holds an array of shape {shape}, expected [l, {width}]")
+    stored = stored[: data.text_length]
+    embedding = np.zeros((1, data.text_length, width), np.float32)
     embedding[0, : len(stored)] = stored
     return Text(embedding, np.arange(data.text_length)[None] < len(stored))

@@ -1,5 +1,6 @@
 """Contact sheets: a clip a row, frames evenly spread over it, its caption underneath."""
 
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from lumiere_jax.video.h264 import check_frames
 from lumiere_jax.video.new_file import new_file
 
 GAP = 2  # pixels between pictures
+MAXIMUM_LINES = 8  # of a caption; the recipe beside a clip has all of its prompt
 PAPER, INK = (255, 255, 255), (32, 32, 32)
 
 
@@ -68,13 +70,30 @@ def _spread(frames: int, columns: int) -> list[int]:
 
 
 def _wrap(text: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
+    """Break a caption into at most `MAXIMUM_LINES` lines of that width; what is cut ends in …."""
     lines: list[str] = []
-    for word in text.split():
-        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
+    words = deque(text.split())
+    while words:
+        word = words.popleft()
+        if lines and font.getlength(f"{lines[-1]} {word[:width]}") <= width:
             lines[-1] += f" {word}"
-        else:
-            lines.append(word)
+            continue
+        if len(lines) == MAXIMUM_LINES:
+            lines[-1] += " …"
+            break
+        fits = _characters(word, width, font)
+        lines.append(word[:fits])
+        if word[fits:]:
+            words.appendleft(word[fits:])
     return lines
+
+
+def _characters(word: str, width: int, font: ImageFont.FreeTypeFont) -> int:
+    """Return how many of a word's characters fit into a line; at least one."""
+    count = min(len(word), width)  # no character is narrower than a pixel
+    while count > 1 and font.getlength(word[:count]) > width:
+        count = count * 9 // 10
+    return count
 
 
 def _check(videos: Sequence[np.ndarray], captions: Sequence[str] | None, columns: int) -> None:

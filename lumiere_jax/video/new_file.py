@@ -5,7 +5,7 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from etils import epath
@@ -52,6 +52,48 @@ def replaced_file(path: epath.PathLike) -> Iterator[pathlib.Path]:
             path.write_bytes(written.read_bytes())
 
 
+class _Publisher:
+    """Puts files of a folder aside in place under one name, all of them or none."""
+
+    def __init__(self, folder: pathlib.Path, target: epath.Path):
+        self.folder, self._target = folder, target
+
+    def __call__(self, files: Sequence[pathlib.Path], stem: str) -> list[epath.Path]:
+        """Put each file in place as `stem` and its ending.
+
+        Raises:
+          FileExistsError: one of the names is taken; the others are not left behind.
+        """
+        done: list[epath.Path] = []
+        try:
+            for file in files:
+                path = self._target / f"{stem}{file.suffix}"
+                refuse_existing(path)
+                if _is_local(path):
+                    _publish(file, path)
+                else:
+                    path.write_bytes(file.read_bytes())
+                done.append(path)
+        except BaseException:
+            for path in done:
+                path.unlink(missing_ok=True)
+            raise
+        return done
+
+
+@contextlib.contextmanager
+def new_files(folder: epath.PathLike) -> Iterator[_Publisher]:
+    """Give `publish`, which puts files written to `publish.folder` in place together.
+
+    with new_files("clips") as publish:
+        (publish.folder / "x.json").write_text("{}")
+        publish([publish.folder / "x.json"], "clip-00000")
+    """
+    folder = epath.Path(folder)
+    with _aside(folder / "files") as place:
+        yield _Publisher(place.parent, folder)
+
+
 def next_free(write: Callable[[int], T], first: int) -> T:
     """Return `write(number)` of the first number from `first` on whose files nobody else has.
 
@@ -70,7 +112,9 @@ def next_free(write: Callable[[int], T], first: int) -> T:
 
 
 def check_output(folder: epath.PathLike, flag: str = "--output", room: int = ROOM) -> None:
-    """Make a folder and write to it, so that what cannot be is said before the work, not after it.
+    """Try to write to a folder, so that what cannot be is said before the work, not after it.
+
+    Nothing is left behind: a folder that is not there yet is tried in the nearest one that is.
 
     Args:
       folder: where the program will write; remote folders are not tried.
@@ -81,20 +125,20 @@ def check_output(folder: epath.PathLike, flag: str = "--output", room: int = ROO
       FileExistsError: it is a file.
       OSError: it cannot be made or written to, or the disk has too little room.
     """
-    folder = epath.Path(folder)
-    if not _is_local(folder):
+    if not _is_local(epath.Path(folder)):
         return
-    if os.path.lexists(folder) and not folder.is_dir():
-        raise FileExistsError(f"{flag}={folder} is not a folder; name another one")
+    there = pathlib.Path(folder).absolute()
+    while not os.path.lexists(there):
+        there = there.parent
+    if not there.is_dir():
+        raise FileExistsError(f"{flag}={folder}: {there} is not a folder; name another one")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(b"\0" * min(room, ROOM))
-            probe.flush()
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=there) as place:
+            (pathlib.Path(place) / "probe").write_bytes(b"\0" * min(room, ROOM))
     except OSError as error:
         reason = error.strerror or str(error)
         raise OSError(f"{flag}={folder} cannot be written to: {reason}") from None
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(there).free
     if free < room:
         raise OSError(
             f"{flag}={folder}: {room >> 20} MiB are needed, and the disk has {free >> 20} MiB left"

@@ -24,6 +24,8 @@ MP4_TAGS = (
     "synopsis",
 )
 
+TAG_CHARACTERS = 1000  # of a prompt; players show less, and the recipe has it whole
+
 
 def write_mp4(
     path: epath.PathLike,
@@ -64,7 +66,7 @@ def generated_by(model: str, prompt: str = "", details: str = "") -> dict[str, s
     return {
         "title": "Generated video",
         "artist": f"lumiere_jax, model {model}",
-        "description": prompt,
+        "description": prompt if len(prompt) <= TAG_CHARACTERS else f"{prompt[:TAG_CHARACTERS]}…",
         "comment": f"{comment}. {details}" if details else comment,
     }
 

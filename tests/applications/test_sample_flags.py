@@ -88,7 +88,7 @@ def test_flags_become_a_call(parse, arguments, method, main, options):
         (["--application=cinemagraph"], "needs --image, such as photo.jpg"),
         (["--strength=0.5"], "--strength has no use in --application=text_to_video"),
         (["--upscale=x.mp4", "--mask=m.png"], "--mask has no use in --application=upscale"),
-        (["--application=outpaint", "--video=v", "--aspect=wide"], "'wide' is no number"),
+        (["--application=outpaint", "--video=v", "--aspect=wide"], "'wide' is not a number"),
         (["--application=outpaint", "--video=v", "--padding=1,2"], "2 numbers, expected 4"),
         (["--application=inpaint", "--video=v", "--polygon=1,2,3"], "corners are x,y each"),
     ],

@@ -28,7 +28,7 @@ def test_a_prompt_becomes_a_video_a_contact_sheet_and_a_recipe(lumiere, tmp_path
     recipe = json.loads((tmp_path / "new" / "circle.json").read_text())
     assert (recipe["prompt"], recipe["seed"], recipe["model"]) == ("a red circle", 7, "tiny")
     assert recipe["samplers"]["base"]["steps"] == 3
-    with pytest.raises(FileExistsError, match=r"circle.mp4 exists already"):
+    with pytest.raises(FileExistsError, match=r"circle.mp4 exists"):
         clip.save(tmp_path / "new" / "circle")
 
 
