@@ -18,7 +18,7 @@ from lumiere_jax.diffusion.estimate import Conditions, Denoise
 from lumiere_jax.diffusion.frames import Clip, frame, rewrite
 from lumiere_jax.diffusion.sampler_config import SamplerConfig
 from lumiere_jax.diffusion.samplers import SAMPLERS, StepWeights, renoise, step_levels
-from lumiere_jax.diffusion.times import below_strength
+from lumiere_jax.diffusion.times import from_strength
 from lumiere_jax.diffusion.update import StepNoise
 
 
@@ -62,7 +62,7 @@ def sample(
       key: of the fresh noise, one field a step for the whole clip; unused without fresh noise.
       times: visit these instead: a list that may rise, or pairs (from, to). CLEAN is below 0.
       source: a clip to start from, noised to `strength` (SDEdit); the steps are spread below it.
-      strength: in (0, 1], see `times.below_strength`.
+      strength: in (0, 1], see `times.from_strength`.
       noise_at: the fresh noise of step i, instead of `key`: noise_at(i)(frame) is [b, h, w, c].
       hooks: see `Hooks`.
 
@@ -77,7 +77,7 @@ def sample(
     x = noise.astype(jnp.promote_types(noise.dtype, jnp.float32))
     times = sampler.times() if times is None else np.asarray(times, np.float64)
     if source is not None:
-        times = below_strength(times, strength)
+        times = from_strength(times, strength)
     elif strength != 1:
         raise ValueError(f"strength={strength} needs a source to start from; or set strength=1")
     steps = _pairs(times)

@@ -91,7 +91,7 @@ def shift_grid(times: Float[np.ndarray, " n"], shift: float) -> Float[np.ndarray
     return np.unique(steps)[::-1] / TIMESTEPS
 
 
-def below_strength(times: Float[np.ndarray, "*n"], strength: float) -> Float[np.ndarray, "*n"]:
+def from_strength(times: Float[np.ndarray, "*n"], strength: float) -> Float[np.ndarray, "*n"]:
     """Return as many times, spread over the schedule below `strength`: where SDEdit starts.
 
     (Meng et al., arXiv 2108.01073.) The first time becomes `strength` of the last timestep, and the

@@ -7,7 +7,7 @@ from lumiere_jax.diffusion import CLEAN, DiffusionConfig, SamplerConfig
 from lumiere_jax.diffusion.times import (
     SECTIONS,
     SPACINGS,
-    below_strength,
+    from_strength,
     shift_times,
     spaced_times,
     with_jumps,
@@ -67,7 +67,7 @@ def test_all_steps_are_spread_below_any_strength(steps, spacing, strength, time_
         jump_repeats=repeats,
     )
     whole = config.times()
-    times = below_strength(whole, strength)
+    times = from_strength(whole, strength)
     assert len(times) == len(whole)
     assert (np.sign(np.diff(times)) == np.sign(np.diff(whole))).all()
     assert times[0] <= strength
@@ -77,18 +77,18 @@ def test_all_steps_are_spread_below_any_strength(steps, spacing, strength, time_
 
 @pytest.mark.parametrize("strength", [1e-9, 0.004, 0.3, 0.6, 1.0])
 def test_one_step_is_enough_at_any_strength(strength):
-    times = below_strength(SamplerConfig(steps=1).times(), strength)
+    times = from_strength(SamplerConfig(steps=1).times(), strength)
     assert times == pytest.approx([0.999 * strength, CLEAN], abs=0.0005)
 
 
 def test_times_below_a_strength_stay_on_the_grid_that_imported_weights_were_trained_on():
-    times = below_strength(SamplerConfig(steps=20).times(), 0.6) * 1000
+    times = from_strength(SamplerConfig(steps=20).times(), 0.6) * 1000
     np.testing.assert_allclose(times, np.rint(times), atol=1e-9)
 
 
 def test_full_strength_leaves_trailing_times_as_they_are():
     whole = SamplerConfig(steps=20).times()
-    np.testing.assert_allclose(below_strength(whole, 1.0), whole, rtol=1e-12)
+    np.testing.assert_allclose(from_strength(whole, 1.0), whole, rtol=1e-12)
 
 
 @pytest.mark.parametrize("spacing", ["leading", "linspace"])
@@ -100,7 +100,7 @@ def test_one_step_that_would_start_without_noise_is_refused(spacing):
 @pytest.mark.parametrize(("strength", "fix"), [(0.0, "0.1"), (1.5, "1.0"), (-1, "0.1")])
 def test_strength_outside_its_range_names_the_flag_and_a_value(strength, fix):
     with pytest.raises(ValueError, match=f"--strength={strength}.*use --strength={fix}"):
-        below_strength(np.array([0.9, CLEAN]), strength)
+        from_strength(np.array([0.9, CLEAN]), strength)
 
 
 def test_jumps_walk_every_stretch_again():
