@@ -1,5 +1,6 @@
 # make demo   a clip made by the code, from nothing but Python and make
 # make test   the test suite
+# make fuzz   damaged files for every reader, MUTANTS of each (about an hour)
 # make lint   style and types
 # make bench  speed and memory of this machine
 SHELL := /bin/bash
@@ -8,8 +9,9 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 WORKDIR ?= runs/demo
 JOBS ?= 2
+MUTANTS ?= 2000
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test fuzz lint bench clean
 
 $(VENV)/installed: setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lumiere_jax needs Python 3.11 or newer; try make PYTHON=python3.12")'
@@ -23,6 +25,10 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(RUN) -m pytest -n $(JOBS) -m 'not slow and not gpu'
+	$(RUN) tests/fuzz --jobs=$(JOBS) --mutants=30
+
+fuzz: $(VENV)/installed
+	$(RUN) tests/fuzz --jobs=$(JOBS) --mutants=$(MUTANTS)
 
 lint: $(VENV)/installed
 	$(RUN) -m ruff check .

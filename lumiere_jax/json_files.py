@@ -98,11 +98,15 @@ def read_bytes(path: epath.PathLike, limit: int = MAXIMUM_BYTES) -> bytes:
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
     check_regular(path)
+    data = bytearray()
     with path.open("rb") as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise ValueError(f"{path} is larger than {limit >> 20} MiB; it cannot be what it should be")
-    return data
+        while piece := file.read(1 << 20):  # asked for at once, the limit would be allocated
+            data += piece
+            if len(data) > limit:
+                raise ValueError(
+                    f"{path} is larger than {limit >> 20} MiB; it cannot be what it should be"
+                )
+    return bytes(data)
 
 
 def check_regular(path: epath.PathLike) -> None:
