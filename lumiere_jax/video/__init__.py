@@ -9,9 +9,17 @@ from lumiere_jax.video.clips import ClipSettings, cut_clips
 from lumiere_jax.video.contact_sheet import contact_sheet, write_contact_sheet
 from lumiere_jax.video.cuts import find_cuts
 from lumiere_jax.video.decode import open_video
+from lumiere_jax.video.images import read_image
 from lumiere_jax.video.limits import ReadLimits, VideoError
-from lumiere_jax.video.new_file import check_output, new_file, next_free, replaced_file
-from lumiere_jax.video.read import read_image, read_metadata, read_video
+from lumiere_jax.video.new_file import (
+    check_output,
+    new_file,
+    new_files,
+    next_free,
+    refuse_existing,
+    replaced_file,
+)
+from lumiere_jax.video.read import read_metadata, read_video
 from lumiere_jax.video.resample import resample
 from lumiere_jax.video.resize import resize_and_crop
 from lumiere_jax.video.write import generated_by, write_gif, write_mp4
@@ -26,11 +34,13 @@ __all__ = [
     "find_cuts",
     "generated_by",
     "new_file",
+    "new_files",
     "next_free",
     "open_video",
     "read_image",
     "read_metadata",
     "read_video",
+    "refuse_existing",
     "replaced_file",
     "resample",
     "resize_and_crop",

@@ -1,18 +1,24 @@
 """One video file into clips: steady frame rate, square frames, exact length, no cut inside."""
 
 import dataclasses
-import math
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from etils import epath
 from jaxtyping import UInt8
 
+from lumiere_jax.structure import check_choice, check_fields
 from lumiere_jax.video.cuts import mark_cuts
-from lumiere_jax.video.decode import DecodedFrame, open_video
+from lumiere_jax.video.decode import open_video
+from lumiere_jax.video.frame import DecodedFrame
 from lumiere_jax.video.limits import ReadLimits, VideoError
-from lumiere_jax.video.resample import resample
+from lumiere_jax.video.resample import check_rate, resample
 from lumiere_jax.video.resize import resize_and_crop
+from lumiere_jax.video.scenedetect import check_scenedetect, mark_adaptive_cuts
+
+MAXIMUM_SIDE = 8192  # pixels; no model comes near
+CUT_DETECTORS = {"builtin": mark_cuts, "adaptive": mark_adaptive_cuts}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,21 +29,24 @@ class ClipSettings:
     frames: int = 80
     fps: float = 16.0
     limits: ReadLimits = dataclasses.field(default_factory=ReadLimits)
+    cuts: str = "builtin"  # or "adaptive", PySceneDetect's
 
     def __post_init__(self):
-        for name, example in (("size", 128), ("frames", 80), ("fps", 16)):
-            value = getattr(self, name)
-            if not 0 < value < math.inf:
-                raise ValueError(f"{name} must be positive, got {name}={value}; try {example}")
+        check_choice("cuts", self.cuts, list(CUT_DETECTORS))
+        if self.cuts == "adaptive":
+            check_scenedetect()
+        check_fields(self, whole={"size": (1, MAXIMUM_SIDE), "frames": (1, 1 << 16)})
+        check_rate("fps", self.fps)
 
 
 def cut_clips(
     path: epath.PathLike, settings: ClipSettings
 ) -> Iterator[tuple[float, UInt8[np.ndarray, "t h w 3"]]]:
-    """Yields (start in seconds, frames [t, h, w, 3]) of every clip of a video, in order.
+    """Yield (start in seconds, frames [t, h, w, 3]) of every clip of a video, in order.
 
     Each scene is divided from its start into clips that follow one another; what is left of it
-    at the end is not used.
+    at the end is not used. Where timestamps jump back, as in files put one behind the other, a new
+    scene starts, and the seconds go on.
 
     Raises:
       FileNotFoundError: where there is no such file.
@@ -47,9 +56,8 @@ def cut_clips(
     longest = clips = run = 0
     with open_video(path, settings.limits) as video:
         shown = resample(video.frames(), settings.fps, video.tick)
-        squares = square_frames(shown, settings.size, video.pixel_aspect)
         waiting: list[np.ndarray] = []
-        for index, (frame, starts_scene) in enumerate(mark_cuts(squares)):
+        for index, (frame, starts_scene) in enumerate(_scenes(shown, settings)):
             if starts_scene:
                 waiting, run = [], 0
             waiting.append(frame)
@@ -67,14 +75,30 @@ def cut_clips(
         )
 
 
+def _scenes(
+    shown: Iterable[DecodedFrame], settings: ClipSettings
+) -> Iterator[tuple[UInt8[np.ndarray, "size size 3"], bool]]:
+    """Yield squares with whether a new scene starts at each; it does with every section, too."""
+    mark = CUT_DETECTORS[settings.cuts]
+    for _, section in itertools.groupby(shown, lambda frame: frame.section):
+        for index, (square, cut) in enumerate(mark(square_frames(section, settings.size))):
+            yield square, cut or index == 0
+
+
 def square_frames(
-    frames: Iterable[DecodedFrame], size: int, pixel_aspect: float = 1.0
+    frames: Iterable[DecodedFrame], size: int
 ) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
-    """Upright RGB squares; a frame that is held is converted once."""
-    previous, square = None, None
+    """Yield upright RGB squares; a frame that is held is converted once."""
+    return converted(frames, lambda frame: resize_and_crop(frame.rgb(), size, frame.pixel_aspect))
+
+
+def converted(
+    frames: Iterable[DecodedFrame], convert: Callable[[DecodedFrame], np.ndarray]
+) -> Iterator[np.ndarray]:
+    """Yield `convert` of every frame, called once for a frame that is held."""
+    previous, picture = None, None
     for frame in frames:
         if frame is not previous:
-            aspect = 1 / pixel_aspect if frame.sideways else pixel_aspect
-            square = resize_and_crop(frame.rgb(), size, aspect)
+            picture = convert(frame)
             previous = frame
-        yield square
+        yield picture

@@ -1,99 +1,67 @@
-"""Decode untrusted video files frame by frame: timestamps kept, limits checked, nothing fetched.
+"""Decode untrusted video files frame by frame: timestamps kept, limits checked.
 
-    with open_video("street.mp4") as video:
-        for frame in video.frames():
-            print(frame.start, frame.value.rgb().shape)
-
-A file is handed to FFmpeg as an open stream and may open nothing else: playlists and other
-formats that point elsewhere are refused, so that a downloaded "video" cannot make the reader
-fetch addresses or read local files.
+with open_video("street.mp4") as video:
+    for frame in video.frames():
+        print(frame.start, frame.value.rgb().shape)
 """
 
 import contextlib
-import dataclasses
-from collections.abc import Iterator
-from typing import Generic, TypeVar
+import itertools
+import math
+from collections.abc import Iterable, Iterator
 
 import av
-import numpy as np
 from etils import epath
-from jaxtyping import UInt8
 
 from lumiere_jax.video.colour import ColourConverter
+from lumiere_jax.video.container import damage, open_container
+from lumiere_jax.video.film import find_film, open_decoder
+from lumiere_jax.video.frame import DecodedFrame
+from lumiere_jax.video.joined import is_joined
 from lumiere_jax.video.limits import ReadLimits, VideoError
-
-T = TypeVar("T")
-
-# Containers that hold their pictures themselves. Playlists (hls, dash, concat) and image
-# sequences are left out on purpose.
-FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif,apng,mpegvideo"
-
-
-@dataclasses.dataclass(frozen=True)
-class Timed(Generic[T]):
-    """Something shown from `start` on, for `duration` seconds."""
-
-    start: float
-    duration: float
-    value: T
-
-
-class DecodedFrame:
-    """A decoded picture, converted to RGB only when asked for."""
-
-    def __init__(self, frame: av.VideoFrame, converter: ColourConverter):
-        self._frame = frame
-        self._converter = converter
-
-    def rgb(self) -> UInt8[np.ndarray, "h w 3"]:
-        """The picture, turned upright as the file's rotation metadata asks."""
-        return np.rot90(self._converter.to_rgb(self._frame), self._quarter_turns)
-
-    @property
-    def sideways(self) -> bool:
-        """Whether turning the picture upright swaps its width and height."""
-        return self._quarter_turns % 2 == 1
-
-    @property
-    def _quarter_turns(self) -> int:
-        """Counterclockwise, 0 … 3."""
-        return round((self._frame.rotation or 0) / 90) % 4
+from lumiere_jax.video.timeline import Timed, timeline
 
 
 class OpenVideo:
-    """The first video stream of an open container; see `open_video`."""
+    """The film of an open container; see `open_video`."""
 
     def __init__(self, container: av.container.InputContainer, limits: ReadLimits):
-        if not container.streams.video:
-            raise VideoError("no video", "the file has no video stream")
         self._container = container
-        self._stream = container.streams.video[0]
+        self._stream = find_film(container)
+        self._decoder = open_decoder(self._stream, limits)
         self._limits = limits
-        self._stream.thread_type = "NONE"  # fastest for small frames, and workers are processes
+        # AVI has no presentation times: FFmpeg's are guesses, wrong where pictures are reordered.
+        self._by_decoding_times = self.container_name == "avi"
+        # Of the pixels, as the container has it where it does: players heed it before the codec.
+        self._codec_aspect = self._stream.codec_context.sample_aspect_ratio
+        self._aspect = self._stream.sample_aspect_ratio or self._codec_aspect
         self._check_header()
 
     @property
     def fps(self) -> float:
         """Average frame rate in frames a second; a variable-rate file has no other."""
-        return float(self._stream.average_rate or self._stream.guessed_rate or 25)
+        rates = (self._stream.average_rate, self._stream.guessed_rate)
+        return next((float(rate) for rate in rates if rate is not None and rate > 0), 25.0)
 
     @property
     def seconds(self) -> float | None:
         """Duration that the header declares for the pictures; None where it declares none."""
-        stream = self._stream
-        if stream.duration is not None and stream.time_base is not None:
-            return float(stream.duration * stream.time_base)
+        seconds = None
+        if self._stream.duration is not None and self._stream.time_base is not None:
+            seconds = float(self._stream.duration * self._stream.time_base)
         # The container's figure covers the sound too, and that may run longer.
-        if self._container.duration is not None and len(self._container.streams) == 1:
-            return self._container.duration / av.time_base
-        return None
+        elif self._container.duration is not None and len(self._container.streams) == 1:
+            seconds = self._container.duration / av.time_base
+        return seconds if seconds is not None and seconds > 0 else None
 
     @property
     def height(self) -> int:
+        """Height of the stored picture that the header declares, in pixels."""
         return self._stream.codec_context.height
 
     @property
     def width(self) -> int:
+        """Width of the stored picture that the header declares, in pixels."""
         return self._stream.codec_context.width
 
     @property
@@ -104,8 +72,21 @@ class OpenVideo:
     @property
     def pixel_aspect(self) -> float:
         """Width over height of one stored pixel; 1 nearly always."""
-        aspect = self._stream.codec_context.sample_aspect_ratio
-        return float(aspect) if aspect else 1.0
+        aspect = self._decoder.sample_aspect_ratio
+        if not aspect or aspect == self._codec_aspect:
+            aspect = self._aspect
+        # What is beyond a factor of 16 is a damaged header.
+        return float(aspect) if aspect and 1 / 16 <= aspect <= 16 else 1.0
+
+    @property
+    def container_name(self) -> str:
+        """FFmpeg's first name for the container: "mov", "matroska", …"""
+        return self._container.format.name.split(",")[0]
+
+    @property
+    def codec(self) -> str:
+        """FFmpeg's name for the decoder: "h264", "libvpx", …"""
+        return self._decoder.name
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -113,41 +94,86 @@ class OpenVideo:
         return dict(self._container.metadata)
 
     def frames(self) -> Iterator[Timed[DecodedFrame]]:
-        """Every frame in the order shown, with its time in seconds.
+        """Yield every frame in the order shown, with its time in seconds.
+
+        The clock goes on where the file's timestamps jump back, as in files put one behind the
+        other; the frames' `section` counts these places.
 
         Raises:
           VideoError: "corrupt" where decoding fails or the pictures end long before the header
             says; "too large" where the file turns out larger than the limits.
         """
-        converter = ColourConverter()
-        count, last = 0, 0.0
-        try:
-            for frame in self._container.decode(self._stream):
-                if frame.is_corrupt:
-                    raise VideoError("corrupt", f"frame {count} is damaged")
-                timed = self._timed(frame, count, converter)
-                first = timed.start if count == 0 else first
-                last = timed.start + timed.duration - first
-                count += 1
-                self._limits.check(frame.width, frame.height, count, last)
-                yield timed
-        except (av.error.FFmpegError, EOFError) as error:
-            raise VideoError(
-                "corrupt", f"decoding fails after {count} frames ({_say(error)})"
-            ) from error
-        self._check_complete(count, last)
+        count, first, last = 0, 0.0, 0.0
+        for count, timed in enumerate(self.decode(self.packets()), 1):
+            first = timed.start if count == 1 else first
+            last = timed.start + timed.duration - first
+            self._limits.check(0, 0, count, last)
+            yield timed
+        self.check_extent(count, last)
 
-    def _timed(self, frame, count: int, converter) -> Timed[DecodedFrame]:
-        start = frame.time if frame.time is not None else count / self.fps
-        duration = float((frame.duration or 0) * (frame.time_base or 0)) or 1 / self.fps
-        return Timed(float(start), duration, DecodedFrame(frame, converter))
+    def packets(self) -> Iterator[av.Packet]:
+        """Yield the packets of the film, as stored, from where the file was read last."""
+        packets = self._container.demux(self._stream)
+        for count in itertools.count():
+            with damage("corrupt", f"reading fails after {count} packets"):
+                packet = next(packets, None)
+            if packet is None:
+                return
+            yield packet
+
+    def seek(self, time: int) -> None:
+        """Go to a key frame at or before a time, in ticks, as far as the container knows."""
+        with damage("corrupt", "seeking fails"):
+            self._container.seek(time, stream=self._stream)
+
+    def decode(
+        self, packets: Iterable[av.Packet], since: float = -math.inf
+    ) -> Iterator[Timed[DecodedFrame]]:
+        """Yield the frames of packets, without those before the first one at or after `since`."""
+        converter = ColourConverter()
+        decoded = self._decoded(packets)
+        started = itertools.dropwhile(lambda timed: timed.start < since, decoded)
+        for section, timed in timeline(_intact(started)):
+            frame, aspect = timed.value
+            shown = DecodedFrame(frame, converter, aspect, section)
+            yield Timed(timed.start, timed.duration, shown)
+
+    def _decoded(
+        self, packets: Iterable[av.Packet]
+    ) -> Iterator[Timed[tuple[av.VideoFrame, float]]]:
+        """Yield frames with their pixel aspect, and their times as the file has them."""
+        count, end = 0, 0.0
+        for packet in packets:
+            with damage("corrupt", f"decoding fails after {count} frames"):
+                frames = self._decoder.decode(packet)
+            for frame in frames:
+                count += 1
+                self._limits.check(frame.width, frame.height, count, 0.0)
+                start = self._time(frame, end)
+                duration = float((frame.duration or 0) * (frame.time_base or 0)) or 1 / self.fps
+                end = start + duration
+                if not math.isfinite(end):
+                    raise VideoError("corrupt", f"frame {count} has no time that can be")
+                yield Timed(start, duration, (frame, self.pixel_aspect))
+
+    def _time(self, frame: av.VideoFrame, end: float) -> float:
+        """Return a frame's time; without a timestamp, the end of the one before it."""
+        if not self._by_decoding_times:
+            return end if frame.time is None else float(frame.time)
+        # The decoder gives frames in the order shown, each with a later packet's decoding time.
+        ticks = frame.dts
+        return end if ticks is None else max(end, float(ticks * self._stream.time_base))
 
     def _check_header(self) -> None:
         if not self.width or not self.height:
             raise VideoError("unreadable", "the header gives no picture size")
         self._limits.check(self.width, self.height, self._stream.frames, self.seconds or 0.0)
 
-    def _check_complete(self, count: int, seconds: float) -> None:
+    def check_extent(self, count: int, seconds: float) -> None:
+        """Raise a VideoError where a film is larger than the limits, or ends long before the header
+        says.
+        """
+        self._limits.check(0, 0, count, seconds)
         if count == 0:
             raise VideoError("corrupt", "no frame can be decoded")
         # Half a second and a tenth are left for headers that round or count what is never shown.
@@ -163,37 +189,23 @@ class OpenVideo:
 
 @contextlib.contextmanager
 def open_video(path: epath.PathLike, limits: ReadLimits | None = None) -> Iterator[OpenVideo]:
-    """Opens a video file for decoding on one thread.
+    """Open a video file for decoding on one thread.
 
     Raises:
       FileNotFoundError: where there is no such file.
-      VideoError: a ValueError with the reason: "unreadable", "no video", "too large".
+      VideoError: a ValueError with the reason: "unreadable", "no video", "too large", "joined".
     """
     limits = limits or ReadLimits()
-    path = epath.Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; give the path of a video file")
-    with contextlib.ExitStack() as stack:
-        file = stack.enter_context(path.open("rb"))
-        try:
-            container = av.open(
-                file,
-                options={"max_pixels": str(limits.max_pixels)},
-                container_options={"format_whitelist": FORMATS, "protocol_whitelist": "none"},
-                io_open=_refuse_to_open,
-            )
-        except (av.error.FFmpegError, UnicodeDecodeError, EOFError, OSError) as error:
-            raise VideoError(
-                "unreadable", f"not a video file that can be read ({error})"
-            ) from error
-        stack.enter_context(container)
-        yield OpenVideo(container, limits)
+    with open_container(path, limits.max_pixels) as container:
+        with damage("unreadable", "its header cannot be read"):
+            video = OpenVideo(container, limits)
+        if is_joined(path, video.container_name):
+            raise VideoError("joined", "several films in one file; players show the first only")
+        yield video
 
 
-def _refuse_to_open(url: str, flags: int, options: dict):
-    raise PermissionError(f"a video file may not open {url!r}")
-
-
-def _say(error: Exception) -> str:
-    """FFmpeg's words without the path, which differs from machine to machine."""
-    return getattr(error, "strerror", None) or str(error)
+def _intact(frames: Iterable[Timed]) -> Iterator[Timed]:
+    for count, timed in enumerate(frames):
+        if timed.value[0].is_corrupt:
+            raise VideoError("corrupt", f"frame {count} is damaged")
+        yield timed

@@ -141,4 +141,6 @@ def _pictures(source, shape, start: int) -> Iterator[tuple[int, np.ndarray]]:
         for frame in container.decode(stream):
             if frame.is_corrupt:
                 raise ValueError("the H.264 data is damaged: a frame is corrupt")
+            if (frame.height, frame.width) != tuple(shape[1:3]):
+                raise ValueError("the H.264 data is damaged: a frame has another size")
             yield round(frame.pts / ticks), converter.to_rgb(frame)

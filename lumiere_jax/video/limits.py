@@ -24,7 +24,7 @@ class ReadLimits:
     max_seconds: float = 4 * 3600.0
 
     def check(self, width: int, height: int, frames: int, seconds: float) -> None:
-        """Raises VideoError "too large" that names the limit."""
+        """Raise a VideoError "too large" that names the limit."""
         if width * height > self.max_pixels:
             found = f"{width}×{height} pixels; the limit is max_pixels={self.max_pixels}"
         elif frames > self.max_frames:

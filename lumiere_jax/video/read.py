@@ -1,21 +1,23 @@
-"""Read whole videos and images into arrays."""
+"""Read videos into arrays, whole or their first or last frames."""
 
 import itertools
 import math
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from etils import epath
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
 
-from lumiere_jax.video.clips import square_frames
+from lumiere_jax.structure import check_whole
+from lumiere_jax.video.clips import MAXIMUM_SIDE, converted, square_frames
 from lumiere_jax.video.decode import open_video
+from lumiere_jax.video.frame import DecodedFrame
 from lumiere_jax.video.limits import ReadLimits, VideoError
-from lumiere_jax.video.resample import resample
-from lumiere_jax.video.resize import resize_and_crop
+from lumiere_jax.video.resample import FASTEST, SLOWEST, check_rate, resample
+from lumiere_jax.video.resize import resize_to_fill
+from lumiere_jax.video.tail import read_tail
 
 MAXIMUM_BYTES = 4 << 30  # of a video in memory
-IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")  # none that runs a program
 
 
 def read_video(
@@ -24,15 +26,22 @@ def read_video(
     fps: float | None = None,
     size: int | None = None,
     frames: int | None = None,
+    last: int | None = None,
+    square_pixels: bool = False,
     limits: ReadLimits | None = None,
 ) -> tuple[UInt8[np.ndarray, "t h w 3"], float]:
-    """Reads a video upright, at a steady frame rate.
+    """Read a video upright, at a steady frame rate, in sRGB, on white where it is transparent.
+
+    Where timestamps jump back, as in files put one behind the other, the clock goes on. Frames of
+    another size than the first one are resized until they fill its size; what sticks out is cut.
 
     Args:
       path: a video file.
       fps: frames a second to resample to, by timestamp; None keeps the file's average rate.
       size: short side after antialiased resizing, then the centre square; None keeps the size.
       frames: how many to read at most, from the start; None reads all.
+      last: how many to read at most, from the end; only as much is decoded as they need.
+      square_pixels: with `size=None`, resize the width of anamorphic video.
       limits: what the file may cost at most.
 
     Returns:
@@ -41,23 +50,82 @@ def read_video(
     Raises:
       FileNotFoundError: where there is no such file.
       VideoError: a ValueError; unreadable, corrupt, or larger than the limits.
+      ValueError: arguments that cannot be.
     """
-    if frames is not None and frames < 1:
-        raise ValueError(f"frames must be at least 1, got frames={frames}; try frames=80")
+    _check_arguments(fps, size, frames, last)
     with open_video(path, limits) as video:
         rate = fps or video.fps
-        shown = resample(video.frames(), rate, video.tick)
-        if size is None:
-            side = video.height * video.width * 3
-            pictures = (frame.rgb() for frame in shown)
-        else:
-            side = size * size * 3
-            pictures = square_frames(shown, size, video.pixel_aspect)
-        most = MAXIMUM_BYTES // side
-        _check_memory(min(frames or math.inf, (video.seconds or 0) * rate), most)
-        read = list(itertools.islice(pictures, min(frames or most + 1, most + 1)))
-        _check_memory(len(read), most)  # the header may say nothing, or too little
-        return np.stack(read), rate
+        if not SLOWEST <= rate <= FASTEST:
+            raise VideoError("unreadable", f"it declares {rate:g} frames a second; say fps=16")
+        if last is None:
+            shown = resample(video.frames(), rate, video.tick)
+            expected = min(frames or math.inf, (video.seconds or 0) * rate)
+            pictures = _pictures(shown, size, square_pixels)
+            return collect(itertools.islice(pictures, frames), expected), rate
+    tail = read_tail(path, last, rate, limits)
+    expected = len(tail.frames)
+    return collect(_pictures(_taken(tail.frames), size, square_pixels, tail.first), expected), rate
+
+
+def _check_arguments(
+    fps: float | None, size: int | None, frames: int | None, last: int | None
+) -> None:
+    """Raise a ValueError that names what cannot be."""
+    if fps is not None:
+        check_rate("fps", fps)
+    bounds = {"size": (size, MAXIMUM_SIDE), "frames": (frames, 1 << 31), "last": (last, 1 << 16)}
+    for name, (value, most) in bounds.items():
+        if value is not None:
+            check_whole(name, value, 1, most)
+    if frames is not None and last is not None:
+        raise ValueError(f"frames={frames} counts from the start and last={last} from the end")
+
+
+def _pictures(
+    shown: Iterable[DecodedFrame],
+    size: int | None,
+    square_pixels: bool,
+    first: DecodedFrame | None = None,
+) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Yield frames in RGB, all of one size: squares of `size`, or as large as the first one."""
+    if size is not None:
+        yield from square_frames(shown, size)
+        return
+    shown = iter(shown)
+    if first is None:
+        first = next(shown)
+        shown = itertools.chain([first], shown)
+    aspect = 1.0 if square_pixels else first.pixel_aspect
+    height, width = first.shape
+    shape = (height, max(1, round(width * first.pixel_aspect / aspect)))
+    yield from converted(
+        shown, lambda frame: resize_to_fill(frame.rgb(), shape, frame.pixel_aspect / aspect)
+    )
+
+
+def _taken(frames) -> Iterator[DecodedFrame]:
+    """Yield the frames of a queue and let go of each, so that they need no memory twice."""
+    while frames:
+        yield frames.popleft()
+
+
+def collect(
+    pictures: Iterable[UInt8[np.ndarray, "h w 3"]], expected: float
+) -> UInt8[np.ndarray, "t h w 3"]:
+    """Return the pictures as one array that grows in place; a list would need twice the memory."""
+    clip, count, most = np.empty(0, np.uint8), 0, 0
+    for picture in pictures:
+        if count == 0:
+            most = MAXIMUM_BYTES // picture.nbytes
+            _check_memory(expected, most)
+            clip = np.empty((min(math.ceil(expected) + 2, most), *picture.shape), np.uint8)
+        _check_memory(count + 1, most)  # the header may say nothing, or too little
+        if count == len(clip):
+            clip.resize((min(2 * count, most), *picture.shape), refcheck=False)
+        clip[count] = picture
+        count += 1
+    clip.resize((count, *clip.shape[1:]), refcheck=False)
+    return clip
 
 
 def _check_memory(frames: float, most: int) -> None:
@@ -70,43 +138,6 @@ def _check_memory(frames: float, most: int) -> None:
 
 
 def read_metadata(path: epath.PathLike) -> dict[str, str]:
-    """What a video file says about itself: title, comment, … Raises as `read_video`."""
+    """Return what a video file says about itself: title, comment, … Raises as `read_video`."""
     with open_video(path) as video:
         return video.metadata
-
-
-def read_image(
-    path: epath.PathLike, *, size: int | None = None, max_pixels: int = 8192 * 8192
-) -> UInt8[np.ndarray, "h w 3"]:
-    """Reads an image upright (EXIF orientation); what is transparent becomes white.
-
-    Args:
-      path: PNG, JPEG, WebP, BMP, TIFF or GIF (its first frame).
-      size: short side after antialiased resizing, then the centre square; None keeps the size.
-      max_pixels: refuse larger ones, before decoding.
-
-    Raises:
-      FileNotFoundError: where there is no such file.
-      ValueError: not an image, damaged, or too large.
-    """
-    path = epath.Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; give the path of an image file")
-    try:
-        with path.open("rb") as file, Image.open(file, formats=IMAGE_FORMATS) as image:
-            if image.width * image.height > max_pixels:
-                raise ValueError(
-                    f"{path} has {image.width}×{image.height} pixels; shrink it, or raise "
-                    f"max_pixels={max_pixels}"
-                )
-            upright = ImageOps.exif_transpose(image).convert("RGBA")
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(
-            f"{path} is not an image that can be read ({error}); "
-            f"use one of {', '.join(IMAGE_FORMATS)}"
-        ) from error
-    white = Image.new("RGBA", upright.size, (255, 255, 255, 255))
-    pixels = np.asarray(Image.alpha_composite(white, upright).convert("RGB"))
-    if size is None:
-        return pixels
-    return resize_and_crop(pixels, size)

@@ -4,46 +4,70 @@ Striding by index plays a variable-rate file at the wrong speed; phones, screen 
 web encoders all write such files.
 """
 
+import math
+import numbers
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from lumiere_jax.video.decode import Timed
+from lumiere_jax.video.timeline import Timed
 
 T = TypeVar("T")
 
 # Matroska and FLV round their timestamps to milliseconds, also where an MP4 was made of them.
 MILLISECOND = 1e-3
 ROUNDING = 0.6  # of a tick; half a tick is what rounding can add
+SLOWEST, FASTEST = 1e-3, 1000.0  # frames a second; what files give is whole and at most 300
 
 
-def resample(frames: Iterable[Timed[T]], fps: float, tick: float = 0.0) -> Iterator[T]:
-    """Yields, for k = 0, 1, …, what is shown k / fps seconds after the first frame.
+def resample(
+    frames: Iterable[Timed[T]], fps: float, tick: float = 0.0, since: float | None = None
+) -> Iterator[T]:
+    """Yield, for k = 0, 1, …, what is shown k / fps seconds after the first frame.
 
-    A frame stays on the screen until the next one starts, the last one for its duration. A
-    sample that falls a rounding error before a frame's start gets that frame: without the
-    tolerance a file whose timestamps are rounded repeats one frame and drops the next.
+    A frame stays on the screen until the next one starts, the last one for its duration; the
+    first one is always given. A sample that falls a rounding error before a frame's start gets
+    that frame: without the tolerance a file whose timestamps are rounded repeats one frame and
+    drops the next.
 
     Args:
-      frames: frames with times in seconds; one that starts no later than the one before is
-        dropped.
+      frames: frames with times in seconds. One that starts no later than the one before takes its
+        place; `decode` gives files' frames in order.
       fps: frames a second to resample to.
       tick: resolution of the timestamps in seconds.
+      since: when the first frame starts, if `frames` begin with a later one; what is shown before
+        that is left out.
     """
-    if not fps > 0:
-        raise ValueError(f"fps must be positive, got fps={fps}; try fps=16")
+    check_rate("fps", fps)
     tolerance = min(ROUNDING * max(tick, MILLISECOND), 0.25 / fps)
     shown: Timed[T] | None = None
     origin, count = 0.0, 0
     for frame in frames:
         if shown is None:
-            origin = frame.start + tolerance
-        elif frame.start <= shown.start:
-            continue
+            origin = (frame.start if since is None else since) + tolerance
+            count = _first_at(frame.start, origin, fps)
         else:
             while origin + count / fps < frame.start:
                 yield shown.value
                 count += 1
         shown = frame
-    while shown is not None and origin + count / fps < shown.start + shown.duration:
+    if shown is None:
+        return
+    while origin + count / fps < shown.start + shown.duration or count == 0:
         yield shown.value
         count += 1
+
+
+def _first_at(time: float, origin: float, fps: float) -> int:
+    """Return the first k of those that `resample` gives a frame which starts at `time`."""
+    count = max(0, math.floor((time - origin) * fps) - 1)
+    while origin + count / fps < time:
+        count += 1
+    return count
+
+
+def check_rate(field: str, fps: float) -> None:
+    """Raise a ValueError unless `fps` is a number of frames a second that can be."""
+    if isinstance(fps, bool) or not isinstance(fps, numbers.Real) or not SLOWEST <= fps <= FASTEST:
+        raise ValueError(
+            f"{field}={fps!r:.80} is no frame rate from {SLOWEST:g} to {FASTEST:g}; try {field}=16"
+        )
