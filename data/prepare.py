@@ -1,4 +1,4 @@
-"""Prepares captioned videos for training: exact clips in ArrayRecord shards, with an index.
+"""Prepare captioned videos for training: exact clips in ArrayRecord shards, with an index.
 
     python -m data.prepare --source=videos/ --output=clips/ --size=128 --frames=80 --fps=16
 
@@ -8,30 +8,43 @@ rejected.jsonl. Run the same command again to continue after an interruption; da
 tells the rest.
 """
 
+import errno
 import functools
 import os
 
 import tqdm
-from absl import app, flags, logging
+from absl import flags, logging
 from etils import epath
 
 from data import shards, sources, workers
+from data.lock import only_writer
 from data.work import Result, read_result, work, write_result
 from lumiere_jax.input_pipeline.encodings import DEFAULT_ENCODING, ENCODINGS, find_encoding
-from lumiere_jax.video import ClipSettings, ReadLimits
+from lumiere_jax.input_pipeline.records import MAXIMUM_BYTES
+from lumiere_jax.one_line_errors import define_path, run
+from lumiere_jax.structure import check_range, check_whole
+from lumiere_jax.video import ClipSettings, ReadLimits, check_output
+from lumiere_jax.video.clips import CUT_DETECTORS
 
-SOURCE = flags.DEFINE_string("source", None, "Folder of videos, or manifest.jsonl, manifest.csv.")
-OUTPUT = flags.DEFINE_string("output", None, "Folder to write; new, or of an interrupted run.")
+SOURCE = define_path("source", None, "Folder of videos, or manifest.jsonl, manifest.csv.")
+OUTPUT = define_path("output", None, "Folder to write; new, or of an interrupted run.")
 SIZE = flags.DEFINE_integer("size", 128, "Side of the square frames, in pixels.")
 FRAMES = flags.DEFINE_integer("frames", 80, "Frames of a clip.")
 FPS = flags.DEFINE_float("fps", 16, "Frames a second.")
 ENCODING = flags.DEFINE_enum("encoding", DEFAULT_ENCODING, list(ENCODINGS), "See data/README.md.")
+CUTS = flags.DEFINE_enum(
+    "cuts", "builtin", list(CUT_DETECTORS), "What finds cuts; adaptive is PySceneDetect's."
+)
 CLIPS_PER_SHARD = flags.DEFINE_integer("clips_per_shard", 100, "Clips in one file.")
 MAX_SECONDS = flags.DEFINE_float("max_seconds", 4 * 3600, "Reject longer videos.")
 WORKERS = flags.DEFINE_integer(
     "workers", None, "Processes; 0 works in this one. Default: one for each core."
 )
+CHECK_TIMES = flags.DEFINE_bool(
+    "check_times", True, "Do not continue where videos have other modification times than before."
+)
 CRASHED = Result(records=[], rejected=("corrupt", "the decoder crashed or ran out of memory"))
+LONG = 48  # words: about the 64 tokens that a model reads by default
 
 
 def prepare(
@@ -42,26 +55,21 @@ def prepare(
     encoding: str = DEFAULT_ENCODING,
     clips_per_shard: int = 100,
     worker_count: int = 0,
+    check_times: bool = True,
 ) -> dict:
-    """Prepares a folder or manifest of videos; returns the index.
+    """Prepare a folder or manifest of videos; return the index.
 
     The output depends on the videos, captions and settings alone: not on the number of workers,
     nor on how often the run was interrupted.
 
     Raises:
       FileNotFoundError, FileExistsError, ValueError: a one-line message that names the flag.
+      BlockingIOError: another program is writing to `output`.
+      OSError: `output` cannot be written to, or its disk is full.
     """
-    find_encoding(encoding)
-    if clips_per_shard < 1:
-        raise ValueError(f"--clips_per_shard={clips_per_shard} must be positive; try 100")
-    if worker_count < 0:
-        raise ValueError(f"--workers={worker_count} must not be negative; try --workers=4")
-    if encoding == "h264_small" and settings.size % 2:
-        raise ValueError(
-            f"--encoding=h264_small needs an even --size, got {settings.size}; "
-            f"try --size={settings.size + 1}"
-        )
+    _check(settings, encoding, clips_per_shard, worker_count)
     found = sources.find_sources(source)
+    hashes = sources.hash_sources(found)
     described = {
         "size": settings.size,
         "frames": settings.frames,
@@ -69,16 +77,64 @@ def prepare(
         "encoding": encoding,
         "clips_per_shard": clips_per_shard,
         "max_seconds": settings.limits.max_seconds,
-        "source_hash": sources.hash_sources(found),
+        "cuts": settings.cuts,
+        "source_hash": hashes.content,
+        "source_times": hashes.times,
     }
-    complete = shards.begin(output, described)
-    if complete is not None:
-        logging.info("%s is complete already", output)
-        return complete
-    folder = shards.ShardFolder(output, clips_per_shard)
-    _prepare_videos(found, folder, settings, encoding, worker_count)
+    known = {"earlier_hash": hashes.sizes, "check_times": check_times}
+    complete = shards.find_complete(output, described, **known)
+    if complete is None:
+        shards.refuse_foreign(output)
+        check_output(output)
+        with only_writer(epath.Path(output) / "progress"):
+            complete = shards.begin(output, described, **known)
+            if complete is None:
+                return _prepare_all(found, output, settings, described, worker_count)
+    logging.info("%s is complete already", output)
+    return complete
+
+
+def _check(settings: ClipSettings, encoding: str, clips_per_shard: int, worker_count: int) -> None:
+    """Raise a ValueError that names the flag whose value no machine can work with."""
+    find_encoding(encoding)
+    check_whole("--size", settings.size, 8, 8192)  # what training reads
+    check_range("--max_seconds", settings.limits.max_seconds, 0.01, 7 * 24 * 3600)
+    check_whole("--clips_per_shard", clips_per_shard, 1, 100_000)  # a shard is held in memory
+    check_whole("--workers", worker_count, 0, 1024)  # each is a process of 100 MB
+    clip = settings.frames * settings.size**2 * 3
+    if clip > MAXIMUM_BYTES:
+        raise ValueError(
+            f"--frames={settings.frames} of --size={settings.size} are {clip >> 30} GiB a clip; "
+            f"{MAXIMUM_BYTES >> 30} GiB are read back at most: give fewer or smaller frames"
+        )
+    if encoding == "h264_small" and settings.size % 2:
+        raise ValueError(
+            f"--encoding=h264_small needs an even --size, got {settings.size}; "
+            f"try --size={settings.size + 1}"
+        )
+
+
+def _prepare_all(
+    found: list[sources.Source],
+    output: epath.PathLike,
+    settings: ClipSettings,
+    described: dict,
+    worker_count: int,
+) -> dict:
+    folder = shards.ShardFolder(output, described["clips_per_shard"])
     shape = [settings.frames, settings.size, settings.size, 3]
-    return folder.finish(described, shape, len(found))
+    words = [len(source.caption.split()) for source in found]
+    captions = {"longest_words": max(words), f"over_{LONG}_words": sum(n > LONG for n in words)}
+    try:
+        _prepare_videos(found, folder, settings, described["encoding"], worker_count)
+        return folder.finish(described, shape, len(found), captions=captions)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(
+            f"--output={output}: the disk is full; make room, and run the same command again to "
+            "continue"
+        ) from error
 
 
 def _prepare_videos(
@@ -94,25 +150,25 @@ def _prepare_videos(
     function = functools.partial(work, folder=progress, settings=settings, encoding=encoding)
     with tqdm.tqdm(total=len(found), initial=begin, unit="video") as bar:
         for (index, source), done in workers.in_order(function, tasks, worker_count):
-            if not done:
-                write_result(progress, index, CRASHED)
             result = read_result(progress, index)
+            if not done and result is None:
+                result = CRASHED
+                write_result(progress, index, result)
             folder.take(result.records, _rejection(source, result))
-            bar.set_postfix(clips=folder.clips, rejected=len(folder.rejected), refresh=False)
+            bar.set_postfix(clips=folder.clips, rejected=folder.rejected_count, refresh=False)
             bar.update()
 
 
-def _rejection(source: sources.Source, result: Result) -> dict[str, str] | None:
+def _rejection(source: sources.Source, result: Result) -> dict | None:
     if result.rejected is None:
         return None
     reason, detail = result.rejected
-    return {"path": source.name, "reason": reason, "detail": detail}
+    entry = {"path": source.name, "reason": reason, "detail": detail}
+    return entry if source.line is None else entry | {"line": source.line}
 
 
-def main(argv: list[str]) -> None:
-    """Prepares what the flags say."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; write --flag=value")
+def main(_: list[str]) -> None:
+    """Prepare what the flags say."""
     worker_count = WORKERS.value if WORKERS.value is not None else os.cpu_count() or 1
     try:
         settings = ClipSettings(
@@ -120,32 +176,40 @@ def main(argv: list[str]) -> None:
             frames=FRAMES.value,
             fps=FPS.value,
             limits=ReadLimits(max_seconds=MAX_SECONDS.value),
+            cuts=CUTS.value,
         )
-        index = prepare(
-            SOURCE.value,
-            OUTPUT.value,
-            settings,
-            encoding=ENCODING.value,
-            clips_per_shard=CLIPS_PER_SHARD.value,
-            worker_count=worker_count,
-        )
-    except (ValueError, FileNotFoundError, FileExistsError) as error:
-        raise SystemExit(f"error: {error}") from None
-    _report(index["counts"], epath.Path(OUTPUT.value))
+    except ValueError as error:  # its fields have the flags' names
+        raise ValueError(f"--{error}") from None
+    index = prepare(
+        SOURCE.value,
+        OUTPUT.value,
+        settings,
+        encoding=ENCODING.value,
+        clips_per_shard=CLIPS_PER_SHARD.value,
+        worker_count=worker_count,
+        check_times=CHECK_TIMES.value,
+    )
+    _report(index, epath.Path(OUTPUT.value))
 
 
-def _report(counts: dict, output: epath.Path) -> None:
-    rejected = output / "rejected.jsonl"
+def _report(index: dict, output: epath.Path) -> None:
+    counts, rejected = index["counts"], output / "rejected.jsonl"
     if not counts["clips"]:
-        raise SystemExit(
-            f"error: none of the {counts['videos']} inputs of --source={SOURCE.value} gave a "
+        raise ValueError(
+            f"none of the {counts['videos']} inputs of --source={SOURCE.value} gave a "
             f"clip; {rejected} says why"
         )
     print(f"{counts['clips']} clips of {counts['videos']} videos in {output}")
     if counts["rejected"]:
         print(f"{counts['rejected']} videos rejected; {rejected} says why")
+    if long := index.get("captions", {}).get(f"over_{LONG}_words"):
+        print(
+            f"{long} captions have more than {LONG} words, the longest "
+            f"{index['captions']['longest_words']}: a model that reads 64 tokens does not read "
+            "them to the end; data.embed_text and training count tokens"
+        )
 
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["source", "output"])
-    app.run(main)
+    run(main)

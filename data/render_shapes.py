@@ -1,4 +1,4 @@
-"""Writes synthetic scenes as captioned video files, as one's own videos would lie in a folder.
+"""Write synthetic scenes as captioned video files, as one's own videos would lie in a folder.
 
     python -m data.render_shapes --output=videos/ --count=64 --size=64 --seed=0
 
@@ -10,34 +10,40 @@ these scenes by itself (`--config.data.source=moving_shapes`).
 from __future__ import annotations
 
 import tqdm
-from absl import app, flags
+from absl import flags
 from etils import epath
 
 from lumiere_jax.input_pipeline import MovingShapes
+from lumiere_jax.input_pipeline.records import MAXIMUM_BYTES
+from lumiere_jax.one_line_errors import define_path, run
+from lumiere_jax.structure import check_range, check_whole
 
-OUTPUT = flags.DEFINE_string("output", None, "Folder to write; new or empty.", required=True)
-COUNT = flags.DEFINE_integer("count", 64, "Videos.", lower_bound=1)
+OUTPUT = define_path("output", None, "Folder to write; new or empty.", required=True)
+COUNT = flags.DEFINE_integer("count", 64, "Videos.")
 SIZE = flags.DEFINE_integer("size", 64, "Height and width in pixels; even.")
-FRAMES = flags.DEFINE_integer("frames", 80, "Frames of each.", lower_bound=1)
-FPS = flags.DEFINE_float("fps", 16, "Frames a second.", lower_bound=1)
-SEED = flags.DEFINE_integer("seed", 0, "Other scenes for every seed.", lower_bound=0)
+FRAMES = flags.DEFINE_integer("frames", 80, "Frames of each.")
+FPS = flags.DEFINE_float("fps", 16, "Frames a second.")
+SEED = flags.DEFINE_integer("seed", 0, "Other scenes for every seed.")
 SPLIT = flags.DEFINE_enum("split", "train", ["train", "heldout"], "Combinations to show.")
 
 
 def write_scenes(shapes: MovingShapes, output: epath.PathLike, fps: float) -> None:
-    """Writes every scene of a set as `scene-<number>.mp4` and `.txt`.
+    """Write every scene of a set as `scene-<number>.mp4` and `.txt`.
 
     Raises:
       FileExistsError: the folder holds something.
-      ValueError: the size is odd, which H.264 cannot store.
+      OSError: it cannot be written to.
+      ValueError: the size is odd, which H.264 cannot store, or no frame rate.
     """
-    from lumiere_jax.video import write_mp4
+    from lumiere_jax.video import check_output, write_mp4
 
     output = epath.Path(output)
+    check_range("--fps", fps, 1, 1000)
     if shapes.size % 2:
         raise ValueError(f"--size={shapes.size}: H.264 needs an even size; try {shapes.size + 1}")
-    if output.exists() and any(output.iterdir()):
+    if output.is_dir() and any(output.iterdir()):
         raise FileExistsError(f"--output={output} is not empty; give a new folder")
+    check_output(output)
     output.mkdir(parents=True, exist_ok=True)
     for index in tqdm.trange(len(shapes), unit="video"):
         path = output / f"scene-{index:05d}.mp4"
@@ -45,23 +51,28 @@ def write_scenes(shapes: MovingShapes, output: epath.PathLike, fps: float) -> No
         path.with_suffix(".txt").write_text(shapes.caption(index) + "\n")
 
 
-def main(argv: list[str]) -> None:
-    """Writes what the flags say."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; write --flag=value")
-    try:
-        shapes = MovingShapes(
-            frames=FRAMES.value,
-            size=SIZE.value,
-            split=SPLIT.value,
-            seed=SEED.value,
-            examples=COUNT.value,
+def main(_: list[str]) -> None:
+    """Write what the flags say."""
+    check_whole("--count", COUNT.value, 1, 10**6)
+    check_whole("--size", SIZE.value, 8, 4096)
+    check_whole("--frames", FRAMES.value, 1, 10_000)
+    check_whole("--seed", SEED.value, 0, 2**32 - 1)
+    clip = FRAMES.value * SIZE.value**2 * 3
+    if clip > MAXIMUM_BYTES:
+        raise ValueError(
+            f"--frames={FRAMES.value} of --size={SIZE.value} are {clip >> 30} GiB; give fewer or "
+            f"smaller frames: a clip is drawn in memory, {MAXIMUM_BYTES >> 30} GiB at most"
         )
-        write_scenes(shapes, OUTPUT.value, FPS.value)
-    except (ValueError, FileExistsError) as error:
-        raise SystemExit(f"error: {error}") from None
+    shapes = MovingShapes(
+        frames=FRAMES.value,
+        size=SIZE.value,
+        split=SPLIT.value,
+        seed=SEED.value,
+        examples=COUNT.value,
+    )
+    write_scenes(shapes, OUTPUT.value, FPS.value)
     print(f"{len(shapes)} videos with captions in {OUTPUT.value}")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

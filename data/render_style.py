@@ -1,4 +1,4 @@
-"""Draws a few captioned pictures in one style, for the style stage to learn.
+"""Draw a few captioned pictures in one style, for the style stage to learn.
 
     python -m data.render_style --output=style/ --count=8 --size=32
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 import tqdm
-from absl import app, flags
+from absl import flags
 from etils import epath
 from jaxtyping import UInt8
 from PIL import Image
@@ -20,6 +20,9 @@ from PIL import Image
 from lumiere_jax.input_pipeline import MovingShapes
 from lumiere_jax.input_pipeline.rendering import signed_distance
 from lumiere_jax.input_pipeline.scenes import COLOURS, Scene
+from lumiere_jax.one_line_errors import define_path, run
+from lumiere_jax.structure import check_whole
+from lumiere_jax.video.new_file import check_output
 
 PAPER, LINE, INK = (28, 66, 150), (52, 94, 180), (245, 248, 255)
 SQUARES = 4  # of the paper, along a side
@@ -28,7 +31,7 @@ OUTLINE = 0.045  # its width, in units of the frame's side
 
 
 def blueprint(scene: Scene, time: float, size: int) -> UInt8[np.ndarray, "h w 3"]:
-    """The scene at a clip time in [0, 1], as a blueprint of size × size pixels."""
+    """Draw the scene at a clip time in [0, 1], as a blueprint of size × size pixels."""
     pose = scene.pose(np.array([time]))
     place = (np.arange(size) + 0.5) / size
     distance = signed_distance(
@@ -48,7 +51,7 @@ def blueprint(scene: Scene, time: float, size: int) -> UInt8[np.ndarray, "h w 3"
 
 
 def _antialiased(distance: np.ndarray, size: int) -> np.ndarray:
-    """How much of a pixel lies where `distance`, in units of the frame's side, is positive."""
+    """Return what part of a pixel has `distance` > 0, in units of the frame's side."""
     return np.clip(0.5 + distance * size, 0, 1)
 
 
@@ -59,14 +62,16 @@ def _on_a_line(size: int) -> np.ndarray:
 
 
 def write_pictures(shapes: MovingShapes, output: epath.PathLike) -> None:
-    """Writes a picture of every scene of a set as `style-<number>.png` and `.txt`.
+    """Write a picture of every scene of a set as `style-<number>.png` and `.txt`.
 
     Raises:
       FileExistsError: the folder holds something.
+      OSError: it cannot be written to.
     """
     output = epath.Path(output)
-    if output.exists() and any(output.iterdir()):
+    if output.is_dir() and any(output.iterdir()):
         raise FileExistsError(f"--output={output} is not empty; give a new folder")
+    check_output(output)
     output.mkdir(parents=True, exist_ok=True)
     for index in tqdm.trange(len(shapes), unit="picture"):
         path = output / f"style-{index:02d}.png"
@@ -77,26 +82,24 @@ def write_pictures(shapes: MovingShapes, output: epath.PathLike) -> None:
 
 
 def define_flags() -> None:
-    """Flags, only where this file is the program: tests import it beside others."""
-    flags.DEFINE_string("output", None, "Folder to write; new or empty.", required=True)
-    flags.DEFINE_integer("count", 8, "Pictures.", lower_bound=1)
-    flags.DEFINE_integer("size", 32, "Height and width in pixels.", lower_bound=8)
-    flags.DEFINE_integer("seed", 0, "Other scenes for every seed.", lower_bound=0)
+    """Define flags, only where this file is the program: tests import it beside others."""
+    define_path("output", None, "Folder to write; new or empty.", required=True)
+    flags.DEFINE_integer("count", 8, "Pictures.")
+    flags.DEFINE_integer("size", 32, "Height and width in pixels.")
+    flags.DEFINE_integer("seed", 0, "Other scenes for every seed.")
 
 
-def main(argv: list[str]) -> None:
-    """Writes what the flags say."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; write --flag=value")
+def main(_: list[str]) -> None:
+    """Write what the flags say."""
     values = flags.FLAGS
+    check_whole("--count", values.count, 1, 10**6)
+    check_whole("--size", values.size, 8, 8192)
+    check_whole("--seed", values.seed, 0, 2**32 - 1)
     shapes = MovingShapes(size=values.size, seed=values.seed, examples=values.count)
-    try:
-        write_pictures(shapes, values.output)
-    except FileExistsError as error:
-        raise SystemExit(f"error: {error}") from None
+    write_pictures(shapes, values.output)
     print(f"{len(shapes)} pictures with captions in {values.output}")
 
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main)
+    run(main)

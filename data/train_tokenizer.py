@@ -1,4 +1,4 @@
-"""Trains a small SentencePiece tokeniser whose pieces are the whole words of given captions.
+"""Train a small SentencePiece tokeniser whose pieces are the whole words of given captions.
 
     python -m data.train_tokenizer --output=words/spiece.model   # of the synthetic set
     python -m data.train_tokenizer --output=words/spiece.model --captions=captions.txt
@@ -17,20 +17,28 @@ from collections.abc import Sequence
 
 import numpy as np
 import sentencepiece
-from absl import app, flags
+from absl import flags
 from etils import epath
 
 from lumiere_jax.input_pipeline.captions import caption
 from lumiere_jax.input_pipeline.scenes import combinations
+from lumiere_jax.one_line_errors import define_path, run
+from lumiere_jax.structure import check_whole
+from lumiere_jax.text import clean, read_lines
 from lumiere_jax.text.tokenizers import EOS_ID, PAD_ID
+from lumiere_jax.video.new_file import check_output, new_file, refuse_existing
 
 VOCABULARY = 384  # as many as ByT5's, so that `T5Config.preset("demo")` fits
 PHRASINGS = 12  # of every combination of the synthetic set
 CHARACTERS = "".join(c for c in string.printable if c.isprintable() and c != " ")
+SPACE = "\u2581"  # by which SentencePiece marks where a word begins
+SPECIAL = 3  # padding, end and unknown
+LARGEST_VOCABULARY = 1 << 18  # pieces, as many as the largest multilingual models have
+LONGEST_LINE = 1 << 20  # bytes of a caption; SentencePiece passes over those above its limit
 
 
 def synthetic_captions() -> list[str]:
-    """Captions of all training combinations of the synthetic set, in several phrasings."""
+    """Return captions of all training combinations of the synthetic set, in several phrasings."""
     return [
         caption(attributes, np.random.default_rng((number, phrasing)))
         for number, attributes in enumerate(combinations("train"))
@@ -39,15 +47,29 @@ def synthetic_captions() -> list[str]:
 
 
 def train_tokenizer(captions: Sequence[str], vocabulary: int = VOCABULARY) -> bytes:
-    """A SentencePiece model file (byte-pair encoding, T5's special numbers) of these captions.
+    """Return a SentencePiece model file (byte-pair encoding, T5's special numbers) of captions.
 
     Every printable ASCII character is a piece, so that no English word is unknown.
 
+    Args:
+      captions: texts, see `clean`.
+      vocabulary: pieces at most.
+
     Raises:
-      ValueError: no captions, or more different characters than the vocabulary has room for.
+      ValueError: no captions, one that is no caption by its length, or more different characters
+        than the vocabulary has room for.
     """
-    if not any(text.strip() for text in captions):
+    check_whole("--vocabulary", vocabulary, SPECIAL + 1, LARGEST_VOCABULARY)
+    captions = [text for text in map(clean, captions) if text]
+    if not captions:
         raise ValueError("captions: none given; a caption a line is expected")
+    longest = max(len(text.encode()) for text in captions)
+    if longest > LONGEST_LINE:
+        raise ValueError(
+            f"captions: one has {longest} bytes, the limit is {LONGEST_LINE}; a caption a line is "
+            "expected"
+        )
+    _check_room(captions, vocabulary)
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -63,47 +85,50 @@ def train_tokenizer(captions: Sequence[str], vocabulary: int = VOCABULARY) -> by
             character_coverage=1.0,
             required_chars=CHARACTERS,
             normalization_rule_name="identity",  # T5's tables would be fifty times the rest
+            max_sentence_length=longest + 1,
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise ValueError(f"SentencePiece: {error}; give a larger --vocabulary") from error
+        raise ValueError(f"SentencePiece cannot learn from these captions: {error}") from error
     return model.getvalue()
 
 
-def define_flags() -> None:
-    """Flags, only where this file is the program: tests import it beside others."""
-    flags.DEFINE_string("output", None, "Model file to write; must not exist.", required=True)
-    flags.DEFINE_string(
-        "captions", None, "Text file, a caption a line; the synthetic set's by default."
-    )
-    flags.DEFINE_integer("vocabulary", VOCABULARY, "Pieces at most.", lower_bound=128)
-
-
-def main(argv: list[str]) -> None:
-    """Writes what the flags say."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; write --flag=value")
-    values, output = flags.FLAGS, epath.Path(flags.FLAGS.output)
-    if output.exists():
-        raise SystemExit(f"error: --output={output} exists; choose another or remove it")
-    if values.captions and not epath.Path(values.captions).is_file():
-        raise SystemExit(f"error: --captions={values.captions}: no such file")
-    try:
-        captions = (
-            epath.Path(values.captions).read_text().splitlines()
-            if values.captions
-            else synthetic_captions()
+def _check_room(captions: Sequence[str], vocabulary: int) -> None:
+    """Raise a ValueError with the least vocabulary that holds every character."""
+    characters = set(CHARACTERS).union(SPACE, *captions) - {" "}
+    if (least := len(characters) + SPECIAL) > vocabulary:
+        raise ValueError(
+            f"--vocabulary={vocabulary} is too small: the captions have {len(characters)} "
+            f"different characters; give --vocabulary={least} for these alone, more for words"
         )
-        model = train_tokenizer(captions, values.vocabulary)
-    except UnicodeDecodeError as error:
-        raise SystemExit(f"error: --captions={values.captions} is not UTF-8: {error}") from None
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_bytes(model)
+
+
+def define_flags() -> None:
+    """Define flags, only where this file is the program: tests import it beside others."""
+    define_path("output", None, "Model file to write; must not exist.", required=True)
+    define_path("captions", None, "Text file, a caption a line; the synthetic set's by default.")
+    flags.DEFINE_integer("vocabulary", VOCABULARY, "Pieces at most.")
+
+
+def main(_: list[str]) -> None:
+    """Write what the flags say."""
+    values, output = flags.FLAGS, epath.Path(flags.FLAGS.output)
+    check_whole("--vocabulary", values.vocabulary, 128, LARGEST_VOCABULARY)
+    try:
+        refuse_existing(output)
+    except FileExistsError:
+        raise ValueError(f"--output={output} exists; choose another or remove it") from None
+    if values.captions:
+        captions = [text for _, text in read_lines(values.captions, "--captions")]
+    else:
+        captions = synthetic_captions()
+    check_output(output.parent)
+    model = train_tokenizer(captions, values.vocabulary)
+    with new_file(output) as path:
+        path.write_bytes(model)
     print(f"tokeniser of {len(captions)} captions in {output}")
 
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main)
+    run(main)

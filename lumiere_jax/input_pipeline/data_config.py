@@ -6,6 +6,17 @@ import dataclasses
 from typing import Literal
 
 from lumiere_jax.input_pipeline.masks import MaskMixture
+from lumiere_jax.structure import check_fields, check_whole
+
+_RANGES = {
+    "frames": (1, 1 << 16),  # three quarters of an hour at 24 a second
+    "size": (8, 8192),  # larger frames than any camera's
+    "batch_size": (1, 1 << 20),
+    "text_length": (1, 8192),  # attention over more tokens fits no accelerator
+    "seed": (0, 2**32 - 1),
+    "examples": (1, 10**9),
+    "workers": (0, 1024),  # processes of one machine
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,14 +67,13 @@ class DataConfig:
     caption_feature: str = "caption"
 
     def __post_init__(self):
-        least = {"frames": 1, "size": 8, "batch_size": 1, "text_length": 1, "examples": 1}
-        for name, smallest in (least | {"workers": 0, "seed": 0}).items():
-            if getattr(self, name) < smallest:
-                raise ValueError(f"data.{name}={getattr(self, name)}: must be at least {smallest}")
+        check_fields(self, whole=_RANGES)
         if self.text not in ("tokens", "embeddings"):
             raise ValueError(f"data.text={self.text!r}: must be 'tokens' or 'embeddings'")
         for name, whole in (("segment", "frames"), ("crop", "size")):
             part, most = getattr(self, name), getattr(self, whole)
+            if part is not None:
+                check_whole(f"data.{name}", part, -(1 << 31), 1 << 31)
             if part is not None and not 1 <= part <= most:
                 raise ValueError(
                     f"data.{name}={part}: must be from 1 to data.{whole}={most}, or None for all"

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import io
+import itertools
 import struct
 from collections.abc import Callable
 
@@ -30,11 +31,15 @@ def _encode_video(frames: np.ndarray, fps: float, **options) -> bytes:
 
 
 def _decode_video(data: bytes, shape: Shape, start: int, stop: int) -> np.ndarray:
-    return decode_h264(io.BytesIO(data), shape, start, stop)
+    try:
+        return decode_h264(io.BytesIO(data), shape, start, stop)
+    except (ArithmeticError, AttributeError, IndexError, TypeError) as error:
+        # No stream, no frame rate, no time stamp: things that every clip of ours has.
+        raise ValueError(f"the H.264 data is damaged ({type(error).__name__}: {error})") from error
 
 
 def _encode_pictures(frames: np.ndarray, fps: float, **options) -> bytes:
-    """The ends of the pictures as t little-endian uint32, then the pictures."""
+    """Return the ends of the pictures as t little-endian uint32, then the pictures."""
     pictures = []
     for frame in frames:
         target = io.BytesIO()
@@ -49,6 +54,9 @@ def _decode_pictures(data: bytes, shape: Shape, start: int, stop: int, kind: str
     if len(data) < 4 * count:
         raise ValueError("the pictures are cut short")
     ends = (0, *struct.unpack_from(f"<{count}I", data))
+    falling = any(one > other for one, other in itertools.pairwise(ends))
+    if falling or 4 * count + ends[-1] > len(data):
+        raise ValueError("the places of the pictures are damaged, or the pictures cut short")
     frames = np.empty((stop - start, *shape[1:]), np.uint8)
     for index in range(start, stop):
         picture = data[4 * count + ends[index] : 4 * count + ends[index + 1]]
@@ -57,7 +65,7 @@ def _decode_pictures(data: bytes, shape: Shape, start: int, stop: int, kind: str
                 if image.size != (width, height) or image.mode != "RGB":
                     raise ValueError(f"picture {index} is not RGB of {height}×{width} pixels")
                 frames[index - start] = np.asarray(image)
-        except (OSError, SyntaxError) as error:
+        except Exception as error:  # Pillow raises all kinds, among them SyntaxError
             raise ValueError(f"picture {index} is damaged ({error})") from error
     return frames
 
@@ -99,7 +107,7 @@ DEFAULT_ENCODING = "h264"
 
 
 def find_encoding(name: str) -> Encoding:
-    """The encoding of that name; ValueError that lists the names where there is none."""
+    """Return the encoding of that name; raise a ValueError with the names there are otherwise."""
     if name not in ENCODINGS:
-        raise ValueError(f"unknown encoding={name!r}; choose one of {', '.join(ENCODINGS)}")
+        raise ValueError(f"unknown encoding={name!r:.80}; choose one of {', '.join(ENCODINGS)}")
     return ENCODINGS[name]

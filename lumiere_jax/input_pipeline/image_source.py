@@ -12,6 +12,8 @@ from etils import epath
 
 from lumiere_jax.input_pipeline.data_config import DataConfig
 from lumiere_jax.input_pipeline.source import Example
+from lumiere_jax.json_files import read_bytes
+from lumiere_jax.text.reading import clean, read_text
 from lumiere_jax.video import read_image
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
@@ -22,7 +24,7 @@ class ImageSource:
 
     Raises:
       FileNotFoundError: no folder, no picture in it, or a picture without a caption.
-      ValueError: clips of several frames were asked for.
+      ValueError: clips of several frames were asked for, or a caption is empty or not UTF-8.
     """
 
     def __init__(self, folder: epath.PathLike, config: DataConfig):
@@ -40,22 +42,26 @@ class ImageSource:
         self._captions = [_caption(path) for path in self._paths]
         digest = hashlib.sha256()
         for path, caption in zip(self._paths, self._captions):
-            digest.update(path.read_bytes() + caption.encode())
+            digest.update(read_bytes(path) + caption.encode())
         self.identity = f"images {digest.hexdigest()[:16]}"
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def read(self, record: int, moment: float | None = None) -> Example:
-        """See `Source.read`."""
+        """Read a picture and its caption; see `Source.read`."""
         picture = read_image(self._paths[record], size=self._size)
         return Example(picture[None], self._captions[record])
 
 
 def _caption(path: epath.Path) -> str:
+    """Return the words of the text beside a picture, or of the one for all."""
     for place in (path.parent / f"{path.stem}.txt", path.parent / "caption.txt"):
-        if place.is_file():
-            return " ".join(place.read_text().split())
+        if place.exists():
+            caption = clean(read_text(place))
+            if not caption:
+                raise ValueError(f"{place} is empty: write what {path.name} shows")
+            return caption
     raise FileNotFoundError(
         f"{path} has no caption: write one into {path.stem}.txt beside it, or one for all into "
         "caption.txt"

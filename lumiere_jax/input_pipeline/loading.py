@@ -55,7 +55,11 @@ class Loading:
         return STREAM_LENGTH
 
     def __getitem__(self, number: int) -> dict[str, Any]:
-        """Example `number` of this process: arrays without batch axis, and its failures."""
+        """Return example `number` of this process.
+
+        Arrays without batch axis; "failures", the clips that it stands in for; and "unread", how
+        many tokens its text has where they are more than are read, 0 where all are read.
+        """
         step, row = divmod(int(number), self._rows)
         position = self._start + step * self._batch + self._first + row
         record, example, failures = self._read(int(self._order[position]), position)
@@ -104,17 +108,23 @@ class Loading:
         drawn = mask_of(masks, self._config.seed, record, position, shape)
         return {"mask": drawn.mask, "still": np.bool_(drawn.still)}
 
-    def _text(self, example: Example) -> dict[str, np.ndarray]:
+    def _text(self, example: Example) -> dict[str, Any]:
         length = self._config.text_length
         if self._tokenizer is not None:
             tokens = self._tokenizer.encode([example.caption], length)
-            return {"tokens": tokens.ids[0], "token_mask": tokens.mask[0]}
+            (count,) = self._tokenizer.count([example.caption])
+            text = {"tokens": tokens.ids[0], "token_mask": tokens.mask[0]}
+            return text | {"unread": np.int64(count if count > length else 0)}
         if example.text_embedding is None:
             raise ValueError(
                 f"data.text='embeddings': the clips of data.source={self._config.source} store "
                 "none; set data.text='tokens'"
             )
-        stored = example.text_embedding[:length]
+        count, stored = len(example.text_embedding), example.text_embedding[:length]
         embedding = np.zeros((length, stored.shape[1]), stored.dtype)
         embedding[: len(stored)] = stored
-        return {"text_embedding": embedding, "text_mask": np.arange(length) < len(stored)}
+        return {
+            "text_embedding": embedding,
+            "text_mask": np.arange(length) < len(stored),
+            "unread": np.int64(count if count > length else 0),
+        }

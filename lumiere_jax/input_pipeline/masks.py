@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from lumiere_jax.structure import check_range
+
 Region = Bool[np.ndarray, "h w"]
 Rng = np.random.Generator
 NUMBER = 3  # of this use of the data's seed; scenes and captions have others
@@ -41,9 +43,8 @@ class MaskMixture:
 
     def __post_init__(self):
         shares = dataclasses.asdict(self)
-        wrong = [name for name, share in shares.items() if share < 0]
-        if wrong:
-            raise ValueError(f"data.masks.{wrong[0]}={shares[wrong[0]]}: must be at least 0")
+        for name, share in shares.items():
+            check_range(f"data.masks.{name}", share, 0, 1e6)  # their sum stays finite
         if not sum(shares.values()):
             raise ValueError("data.masks: all shares are 0; set data.masks.none=1 for no masks")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from absl import flags
+from absl import flags, logging
 from etils import epath
 
 from lumiere_jax.input_pipeline.data_config import DataConfig
@@ -42,6 +42,7 @@ class Pipeline:
         self._process = {"process_index": process_index, "process_count": process_count}
         self._rows = config.batch_size // process_count
         self._position = 0
+        self._told = False
         self._examples: Any = None  # opened by the first batch: set_state may come before it
 
     def __iter__(self) -> Pipeline:
@@ -53,6 +54,7 @@ class Pipeline:
         rows = [next(self._examples) for _ in range(self._rows)]
         for row in rows:
             self._quarantine.add(row.pop("failures"))
+            self._tell_unread(int(row.pop("unread")), int(row["record"]))
         self._position += self._config.batch_size
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
@@ -91,6 +93,17 @@ class Pipeline:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _tell_unread(self, tokens: int, record: int) -> None:
+        """Say once that captions are cut."""
+        if tokens and not self._told:
+            self._told = True
+            length = self._config.text_length
+            logging.warning(
+                "data.text_length=%d: the text of record %d has %d tokens, and the rest is not "
+                "read, of this caption and of all that are longer",
+                *(length, record, tokens),
+            )
 
     def _identity(self) -> dict[str, Any]:
         config = self._config

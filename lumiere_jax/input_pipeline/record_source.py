@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, NamedTuple
 
 from etils import epath
 
+from lumiere_jax.input_pipeline.clip_index import read_clip_index
 from lumiere_jax.input_pipeline.data_config import DataConfig
 from lumiere_jax.input_pipeline.records import decode_clip
 from lumiere_jax.input_pipeline.source import Example, first_frame
@@ -38,25 +38,35 @@ class RecordSource:
             # With the counts given here, no shard is opened before a clip of it is wanted.
             files.append(ShardInstruction(str(path), 0, count, count))
         self._records = array_record.ArrayRecordDataSource(files)
-        self._frames = config.frames
+        self._shape = (config.frames, config.size, config.size, 3)
+        self._width = index.get("text", {}).get("width")  # None: not noted, or no embeddings
         self.identity = f"records {index['hash']}"
 
     def __len__(self) -> int:
         return len(self._records)
 
     def read(self, record: int, moment: float | None = None, frames: int = 1) -> Example:
-        """See `Source.read`; a few frames are read without decoding the whole clip."""
+        """Read a clip, or a few of its frames without decoding all; see `Source.read`.
+
+        Raises:
+          ValueError: the record is damaged, or holds another shape than the index says; a batch
+            of both could not be put together.
+        """
         data = self._records[record]
         if moment is None:
-            clip = decode_clip(data)
+            start, stop = 0, self._shape[0]
         else:
-            start = first_frame(moment, frames, self._frames)
-            clip = decode_clip(data, start, start + frames)
-        return Example(clip.frames, clip.caption, clip.text_embedding)
+            start = first_frame(moment, frames, self._shape[0])
+            stop = start + frames
+        clip = decode_clip(data, start, stop, shape=self._shape)
+        embedding = clip.text_embedding
+        if embedding is not None and self._width not in (None, embedding.shape[1]):
+            raise ValueError(f"text_embedding is {embedding.shape[1]} wide, not {self._width}")
+        return Example(clip.frames, clip.caption, embedding)
 
 
 class ShardInstruction(NamedTuple):
-    """What `array_record` wants to know of a file to leave it closed until a record is read."""
+    """What `array_record` needs to know of a file to leave it closed until a record is read."""
 
     filename: str
     skip: int
@@ -66,8 +76,8 @@ class ShardInstruction(NamedTuple):
 
 def _read_index(folder: epath.Path) -> dict[str, Any]:
     path = folder / "index.json"
-    if path.is_file():
-        return json.loads(path.read_text())
+    if path.exists():
+        return read_clip_index(folder)
     if (folder / "progress").is_dir():
         raise FileNotFoundError(
             f"data.source=records:{folder}: the preparation was interrupted; run the same "

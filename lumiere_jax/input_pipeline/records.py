@@ -6,6 +6,7 @@ still = decode_clip(data, 7, 8)     # one frame, without decoding all of the cli
 """
 
 import dataclasses
+import math
 import zlib
 from typing import Any
 
@@ -18,6 +19,9 @@ from lumiere_jax.video.h264 import check_frames
 
 MAXIMUM_BYTES = 1 << 32  # of decoded frames: a damaged shape must not fill the memory
 EMBEDDING_DTYPES = ("float16", "float32")
+# Records hold short arrays and few keys. msgpack makes room for as many as a record claims to have.
+UNPACK = {"max_array_len": 8, "max_map_len": 32, "max_ext_len": 0}
+MAXIMUM_ROWS, MAXIMUM_WIDTH = 8192, 1 << 16  # of an embedding
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,7 +45,7 @@ class Clip:
 
 
 def encode_clip(clip: Clip, encoding: str = DEFAULT_ENCODING) -> bytes:
-    """A clip as bytes. Same clip, same bytes.
+    """Return a clip as bytes. Same clip, same bytes.
 
     Raises:
       ValueError: unknown encoding, or frames that are not uint8 [t, h, w, 3].
@@ -65,22 +69,35 @@ def encode_clip(clip: Clip, encoding: str = DEFAULT_ENCODING) -> bytes:
     return msgpack.packb(record)
 
 
-def decode_clip(data: bytes, start: int = 0, stop: int | None = None) -> Clip:
-    """The clip with frames start … stop (all of them by default).
+def decode_clip(
+    data: bytes,
+    start: int = 0,
+    stop: int | None = None,
+    *,
+    shape: tuple[int, int, int, int] | None = None,
+) -> Clip:
+    """Return the clip with frames start … stop (all of them by default).
+
+    Args:
+      data: what `encode_clip` made.
+      start, stop: frames.
+      shape: [t, h, w, 3] that the whole clip must have; any where None.
 
     Raises:
-      ValueError: where the bytes are not a record, or are damaged.
-      IndexError: where the clip does not have the frames asked for.
+      ValueError: the bytes are not a record, are damaged, or hold a clip of another shape.
+      IndexError: the clip does not have the frames asked for.
     """
     record = _unpack(data)
-    shape = record["shape"]
-    stop = shape[0] if stop is None else stop
-    if not 0 <= start < stop <= shape[0]:
-        raise IndexError(f"frames {start} … {stop} of a clip with {shape[0]} frames")
+    found = record["shape"]
+    if shape is not None and tuple(shape) != found:
+        raise ValueError(f"the record holds a clip of {list(found)}, expected {list(shape)}")
+    stop = found[0] if stop is None else stop
+    if not 0 <= start < stop <= found[0]:
+        raise IndexError(f"frames {start} … {stop} of a clip with {found[0]} frames")
     embedding = record.get("text_embedding")
     offset = record.get("start")
     return Clip(
-        frames=find_encoding(record["encoding"]).decode(record["video"], shape, start, stop),
+        frames=find_encoding(record["encoding"]).decode(record["video"], found, start, stop),
         fps=record["fps"],
         caption=record["caption"],
         source=record.get("source", ""),
@@ -90,22 +107,25 @@ def decode_clip(data: bytes, start: int = 0, stop: int | None = None) -> Clip:
 
 
 def caption_of(data: bytes) -> str:
-    """The caption of a record, without decoding its frames."""
+    """Return the caption of a record, without decoding its frames."""
     return _unpack(data)["caption"]
 
 
 def add_text_embedding(data: bytes, embedding: Float[np.ndarray, "l d"]) -> bytes:
-    """The record with this embedding of its caption; its frames stay encoded as they are."""
+    """Return the record with this embedding of its caption; its frames stay encoded as they are."""
     return msgpack.packb(_unpack(data) | {"text_embedding": _pack_embedding(embedding)})
 
 
 def _unpack(data: bytes) -> dict[str, Any]:
     try:
-        record = msgpack.unpackb(data)
+        record = msgpack.unpackb(data, **UNPACK)
         video, shape, caption = record["video"], tuple(record["shape"]), record["caption"]
-        sound = isinstance(video, bytes) and isinstance(caption, str) and record["fps"] > 0
+        sound = isinstance(video, bytes) and isinstance(caption, str)
+        sound = sound and isinstance(record.get("encoding"), str) and _is_number(record["fps"])
+        sound = sound and record["fps"] > 0 and isinstance(record.get("source", ""), str)
+        sound = sound and (record.get("start") is None or _is_number(record["start"]))
         sound = sound and len(shape) == 4 and shape[3] == 3
-        sound = sound and all(isinstance(side, int) and side > 0 for side in shape)
+        sound = sound and all(type(side) is int and side > 0 for side in shape)
     except (ValueError, KeyError, TypeError, msgpack.exceptions.UnpackException) as error:
         raise ValueError(f"not a clip record ({type(error).__name__}: {error})") from error
     if not sound or shape[0] * shape[1] * shape[2] * 3 > MAXIMUM_BYTES:
@@ -113,6 +133,10 @@ def _unpack(data: bytes) -> dict[str, Any]:
     if zlib.crc32(video) != record.get("crc32"):
         raise ValueError("the record is damaged: its checksum does not fit its video")
     return {**record, "shape": shape}
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def _pack_embedding(embedding: np.ndarray) -> dict[str, Any]:
@@ -129,8 +153,16 @@ def _pack_embedding(embedding: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _unpack_embedding(packed: dict[str, Any]) -> np.ndarray:
-    if packed["dtype"] not in EMBEDDING_DTYPES:
-        raise ValueError(f"text_embedding has dtype {packed['dtype']!r}, not float16 or float32")
-    dtype = np.dtype(packed["dtype"]).newbyteorder("<")
-    return np.frombuffer(packed["data"], dtype).reshape(packed["shape"])
+def _unpack_embedding(packed: Any) -> np.ndarray:
+    try:
+        if packed["dtype"] not in EMBEDDING_DTYPES:
+            raise ValueError(f"dtype {packed['dtype']!r:.80} is not float16 or float32")
+        rows, width = packed["shape"]
+        if not (type(rows) is type(width) is int and 0 <= rows <= MAXIMUM_ROWS):
+            raise ValueError(f"shape {packed['shape']!r:.80}")
+        if not 0 < width <= MAXIMUM_WIDTH:
+            raise ValueError(f"shape {packed['shape']!r:.80}")
+        dtype = np.dtype(packed["dtype"]).newbyteorder("<")
+        return np.frombuffer(packed["data"], dtype).reshape(rows, width)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"text_embedding is damaged ({error})") from error

@@ -9,20 +9,22 @@ import numpy as np
 
 from lumiere_jax.input_pipeline.data_config import DataConfig
 from lumiere_jax.input_pipeline.source import Example, first_frame
+from lumiere_jax.one_line_errors import MissingExtra
+from lumiere_jax.text.reading import clean
 from lumiere_jax.video.resize import resize_and_crop
 
 
 def open_tfds(name: str, config: DataConfig) -> TfdsSource:
-    """The split of a TFDS set that is stored as ArrayRecord.
+    """Open the split of a TFDS set that is stored as ArrayRecord.
 
     Raises:
-      ImportError: tensorflow-datasets is not installed.
+      MissingExtra: tensorflow-datasets is not installed.
       ValueError: its examples lack a feature that the configuration names.
     """
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
-        raise ImportError(
+        raise MissingExtra(
             f"data.source=tfds:{name} needs tensorflow-datasets: pip install 'lumiere-jax[tfds]'"
         ) from error
     return TfdsSource(tfds.data_source(name, split=config.split), config, name=name)
@@ -49,7 +51,7 @@ class TfdsSource:
     ):
         if not len(examples):
             raise ValueError(f"data.source=tfds:{name}: split {config.split!r} holds no clips")
-        self._examples, self._config = examples, config
+        self._examples, self._config, self._name = examples, config, name
         self._labels = _label_names(examples, config.caption_feature)
         self.identity = f"tfds {name} {config.split} {len(examples)}"
         self._check_features(name)
@@ -58,7 +60,7 @@ class TfdsSource:
         return len(self._examples)
 
     def read(self, record: int, moment: float | None = None, frames: int = 1) -> Example:
-        """See `Source.read`."""
+        """Read a clip and its caption; see `Source.read`."""
         example = self._examples[record]
         video = np.asarray(example[self._config.video_feature])
         length = self._config.frames
@@ -71,14 +73,19 @@ class TfdsSource:
             start, length = start + first_frame(moment, frames, length), frames
         video = video[start : start + length]
         resized = np.stack([resize_and_crop(frame, self._config.size) for frame in video])
-        return Example(resized, self._caption(example[self._config.caption_feature]))
+        return Example(resized, self._caption(record, example[self._config.caption_feature]))
 
-    def _caption(self, value: Any) -> str:
-        if isinstance(value, bytes):
-            return value.decode("utf-8")
-        if self._labels and not isinstance(value, str):
+    def _caption(self, record: int, value: Any) -> str:
+        """Return the caption of a record: its text, or the name of its class."""
+        if self._labels and not isinstance(value, str | bytes):
             return self._labels[int(value)].replace("_", " ")
-        return str(value)
+        try:
+            return clean(value.decode() if isinstance(value, bytes) else str(value))
+        except ValueError as error:
+            raise ValueError(
+                f"data.source=tfds:{self._name}: the caption of example {record} is not UTF-8 "
+                f"({error})"
+            ) from None
 
     def _check_features(self, name: str) -> None:
         present = list(self._examples[0])

@@ -12,7 +12,9 @@ from jaxtyping import UInt8
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
+from lumiere_jax.json_files import read_json_lines
 from lumiere_jax.video.contact_sheet import contact_sheet
+from lumiere_jax.video.new_file import replaced_file
 
 LINES = "metrics.jsonl"
 
@@ -97,22 +99,22 @@ class Telemetry:
         self._board.add_image("samples", sheet, step, dataformats="HWC")
 
     def _drop_lines_after(self, step: int) -> None:
-        """Steps that an interrupted run took after its last checkpoint will be taken again."""
+        """Drop what will be done again: the steps after the last checkpoint, and half lines."""
         path = self._folder / LINES
         if path.exists():
             kept = [line for line in read_lines(path) if line["step"] <= step]
-            path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+            with replaced_file(path) as written:  # a full disk must not cost the lines there are
+                written.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
 
 def read_lines(path: epath.PathLike) -> list[dict[str, float]]:
-    """The lines of a `metrics.jsonl`; one that was cut off by a crash is left out."""
-    lines = []
-    for text in epath.Path(path).read_text().splitlines():
-        try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            continue
-    return lines
+    """Read the lines of a `metrics.jsonl`; what a crash or power cut left of one is left out."""
+    lines = [line for _, line in read_json_lines(path)]
+    return [line for line in lines if "step" in line and all(map(_is_number, line.values()))]
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)
 
 
 def plot_losses(folder: epath.PathLike) -> epath.Path | None:

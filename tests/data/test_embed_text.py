@@ -107,6 +107,56 @@ def test_an_interrupted_run_continues_at_its_shard_and_ends_the_same(clips, tmp_
     assert list(_records(tmp_path / "a")) == list(_records(tmp_path / "b"))
 
 
+@pytest.mark.parametrize("damage", [b"", bytes(90), b"{"])
+@pytest.mark.parametrize("lost", ["progress/settings.json", "progress/*.array_record.json", "c*"])
+def test_what_a_power_cut_leaves_of_a_file_is_made_again(clips, tmp_path, params, lost, damage):
+    whole, inner, calls = tmp_path / "a", _embedder(params), []
+    embed_text.embed_folder(clips, whole, SETTINGS, inner, ByteTokenizer().count)
+
+    def fails_on_the_second_shard(captions):
+        calls.append(captions)
+        return inner(captions) if len(calls) == 1 else 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        embed_text.embed_folder(clips, tmp_path / "b", SETTINGS, fails_on_the_second_shard)
+    (path,) = (tmp_path / "b").glob(lost)
+    path.write_bytes(damage)
+    index = embed_text.embed_folder(clips, tmp_path / "b", SETTINGS, inner, ByteTokenizer().count)
+    assert index == json.loads((whole / "index.json").read_text())
+
+
+def test_captions_that_are_cut_are_counted(clips, tmp_path, params):
+    count = ByteTokenizer().count
+    index = embed_text.embed_folder(clips, tmp_path / "a", SETTINGS, _embedder(params), count)
+    assert index["text"]["cut"] == 1  # "a blue square" has more than 8 bytes
+    assert embed_text.embed_folder(clips, tmp_path / "a", SETTINGS, None, count) == index
+
+
+def test_an_index_that_leads_out_of_its_folder_is_refused(clips, tmp_path, params):
+    path = clips / "index.json"
+    index = json.loads(path.read_text())
+    index["shards"][0]["file"] = "../../clips-00000.array_record"
+    path.write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=r"index\.json.*plain name of a file"):
+        embed_text.embed_folder(clips, tmp_path / "out", SETTINGS, _embedder(params))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_shard_without_clips_is_named(clips, tmp_path, params):
+    shard = clips / "clips-00000.array_record"
+    for data in (b"<html>", b"", shard.read_bytes().replace(b"caption", b"capture")):
+        shard.write_bytes(data)
+        path = clips / "index.json"
+        index = json.loads(path.read_text())
+        index["shards"][0] |= {
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "bytes": max(1, len(data)),
+        }
+        path.write_text(json.dumps(index))
+        with pytest.raises(ValueError, match=f"{shard} holds no clips.*data\\.prepare"):
+            embed_text.embed_folder(clips, tmp_path / "out", SETTINGS, _embedder(params))
+
+
 @pytest.mark.parametrize("field", ["encoder", "tokenizer", "length", "whole", "source"])
 @pytest.mark.parametrize("finished", [True, False])
 def test_a_folder_of_another_encoder_or_other_clips_is_refused(

@@ -1,6 +1,8 @@
 """Preparing a dataset: exact clips, everything accounted for, and safe to interrupt."""
 
+import errno
 import json
+import math
 import os
 import pathlib
 import signal
@@ -12,10 +14,12 @@ import numpy as np
 import pytest
 from array_record.python.array_record_module import ArrayRecordReader
 
-from data import work
+from data import shards, work
+from data.lock import only_writer
 from data.prepare import prepare
+from data.sources import find_sources, hash_sources
 from lumiere_jax.input_pipeline.records import decode_clip
-from lumiere_jax.video import ClipSettings, write_mp4
+from lumiere_jax.video import ClipSettings, ReadLimits, write_mp4
 
 ROOT = pathlib.Path(__file__).parents[2]
 SETTINGS = ClipSettings(size=32, frames=4, fps=16)
@@ -205,12 +209,121 @@ def test_other_settings_are_refused_with_the_flag_and_nothing_changes(videos, tm
         ({"clips_per_shard": 0}, "--clips_per_shard=0"),
         ({"encoding": "vp9"}, "h264, h264_small"),
         ({"encoding": "h264_small", "settings": ClipSettings(size=33)}, "--size=34"),
+        ({"worker_count": 100_000}, "--workers=100000"),
+        ({"clips_per_shard": 10**9}, "--clips_per_shard=1000000000"),
+        ({"settings": ClipSettings(frames=2000, size=2048)}, "GiB a clip"),
+        ({"settings": ClipSettings(limits=ReadLimits(max_seconds=math.nan))}, "--max_seconds=nan"),
     ],
 )
 def test_nonsense_is_refused_before_anything_is_written(videos, tmp_path, changed, message):
     with pytest.raises(ValueError, match=message):
         prepare(videos, tmp_path / "out", **{"settings": SETTINGS, **changed})
     assert not (tmp_path / "out").exists()
+
+
+def interrupted(videos, output, monkeypatch, name="e.mp4"):
+    """Begin to prepare, up to a video; 7 clips a shard."""
+    cut = work.cut_clips
+
+    def interrupt(path, settings):
+        if str(path).endswith(name):
+            raise KeyboardInterrupt
+        return cut(path, settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(work, "cut_clips", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(videos, output, SETTINGS, clips_per_shard=3)
+
+
+@pytest.mark.parametrize("damage", [b"", bytes(200), b"{"])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "progress/shard-00000.json",
+        "progress/shard-00001.json",
+        "progress/*.msgpack",
+        "progress/settings.json",
+        "clips-00001.array_record",
+    ],
+)
+def test_what_a_power_cut_leaves_of_a_file_is_made_again(
+    videos, tmp_path, monkeypatch, pattern, damage
+):
+    whole, output = tmp_path / "whole", tmp_path / "out"
+    prepare(videos, whole, SETTINGS, clips_per_shard=3)
+    interrupted(videos, output, monkeypatch)
+    paths = list(output.glob(pattern))
+    assert paths
+    for path in paths:
+        path.write_bytes(damage)
+    prepare(videos, output, SETTINGS, clips_per_shard=3)
+    assert contents(output) == contents(whole)
+
+
+def test_a_lost_index_is_written_again_and_one_that_is_no_index_is_named(videos, tmp_path):
+    output = tmp_path / "out"
+    prepare(videos, output, SETTINGS)
+    (output / "index.json").write_text("<html>")
+    with pytest.raises(ValueError, match=r"index\.json is not JSON.*web page.*data\.prepare"):
+        prepare(videos, output, SETTINGS)
+    index = {"format": 1, "settings": {}, "shards": [{"file": "../x"}]}
+    (output / "index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=r"index\.json is no index"):
+        prepare(videos, output, SETTINGS)
+
+
+def test_a_replaced_video_is_noticed_by_its_time_unless_it_was_only_copied(
+    videos, tmp_path, monkeypatch
+):
+    output = tmp_path / "out"
+    interrupted(videos, output, monkeypatch)
+    os.utime(videos / "a.mp4", (1e9, 1e9))
+    with pytest.raises(ValueError, match=r"written again since.*--nocheck_times"):
+        prepare(videos, output, SETTINGS, clips_per_shard=3)
+    index = prepare(videos, output, SETTINGS, clips_per_shard=3, check_times=False)
+    assert index["counts"]["clips"] == 13
+
+
+def test_a_folder_that_an_earlier_release_began_is_continued(videos, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    interrupted(videos, output, monkeypatch)
+    path = output / "progress" / "settings.json"
+    settings = json.loads(path.read_text())
+    settings["source_hash"] = hash_sources(find_sources(videos)).sizes
+    del settings["source_times"]
+    path.write_text(json.dumps(settings))
+    assert prepare(videos, output, SETTINGS, clips_per_shard=3)["counts"]["clips"] == 13
+
+
+def test_a_second_run_into_the_same_folder_is_told_so_and_harms_nothing(videos, tmp_path):
+    output = tmp_path / "out"
+    message = f"another run is writing into --output={output}"
+    with only_writer(output / "progress"), pytest.raises(BlockingIOError, match=message):
+        prepare(videos, output, SETTINGS)
+    assert prepare(videos, output, SETTINGS)["counts"]["clips"] == 13
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux")
+def test_an_output_that_cannot_be_is_said_before_the_videos_are_read(videos, tmp_path, monkeypatch):
+    monkeypatch.setattr(work, "cut_clips", lambda *_: 1 / 0)
+    (tmp_path / "file").write_text("")
+    for output in (tmp_path / "file", tmp_path / "file" / "in", "/proc/nothing", "/dev/full/x"):
+        with pytest.raises(OSError, match=f"--output={output}"):
+            prepare(videos, output, SETTINGS)
+
+
+def test_a_full_disk_is_one_line_and_the_run_goes_on_from_there(videos, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+
+    def full(path, records):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, "write_shard", full)
+        with pytest.raises(OSError, match=f"--output={output}: the disk is full; make room"):
+            prepare(videos, output, SETTINGS)
+    assert prepare(videos, output, SETTINGS)["counts"]["clips"] == 13
 
 
 def test_a_finished_dataset_is_left_as_it_is(videos, tmp_path):
@@ -239,6 +352,8 @@ def test_the_command_reports_and_fails_in_one_line(videos, tmp_path):
     for flags, message in (
         (["--size=64"], "--size=64 differs"),
         (["--frames=0"], "frames=0"),
+        (["--fps=nan"], "fps=nan"),
+        ([os.fsdecode(b"--source=\xff")], "not UTF-8"),
     ):
         run = subprocess.run(
             command(videos, output, *flags), cwd=ROOT, capture_output=True, text=True

@@ -11,6 +11,7 @@ import pytest
 from data import shards
 from lumiere_jax.input_pipeline import Clip, DataConfig, TfdsSource, encode_clip, make_pipeline
 from lumiere_jax.input_pipeline.sources import open_source
+from lumiere_jax.one_line_errors import MissingExtra
 
 RECORDS = DataConfig(frames=4, size=16, batch_size=2, text_length=8)
 
@@ -98,6 +99,55 @@ def test_a_missing_or_shortened_shard_is_named(tmp_path):
         open_source(config)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("<html>\n", "not JSON.*web page"),
+        ("", "not JSON: it is empty"),
+        ("[]", "an array, expected an object"),
+        ("{}", "lacks 'counts'"),
+        ({"hash": 7}, "hash is not text"),
+        ({"counts": {"clips": -1}}, r"counts\.clips=-1"),
+        ({"counts": {"clips": 5}}, "the shards have 4"),
+        ({"sizes": {"clip": [4, 16, 10**12, 3]}}, r"sizes\.clip=1000000000000"),
+        ({"sizes": {"clip": 7}}, r"sizes\.clip is not an array"),
+        ({"file": "../clips-00000.array_record"}, "plain name"),
+        ({"file": "/etc/passwd"}, "plain name"),
+        ({"file": "gs://x"}, "plain name"),
+        ({"file": "clips-00001.array_record"}, "listed twice"),
+        ({"records": 10**18}, r"records=1000000000000000000"),
+        ({"bytes": "1"}, "not a whole number"),
+        ({"sha256": "../../x"}, "no SHA-256"),
+    ],
+)
+def test_an_index_that_is_not_ours_is_named(tmp_path, change, message):
+    config = write_records(tmp_path / "clips", [encode_clip(clip(i)) for i in range(4)])
+    path = tmp_path / "clips" / "index.json"
+    if isinstance(change, str):
+        path.write_text(change)
+    else:
+        index = json.loads(path.read_text())
+        of_a_shard = change.keys() <= index["shards"][0].keys()
+        (index["shards"][0] if of_a_shard else index).update(change)
+        path.write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=rf"index\.json.*{message}.*data\.prepare"):
+        open_source(config)
+
+
+def test_a_record_of_another_shape_or_width_is_listed_and_not_batched(tmp_path):
+    embedding = np.zeros((3, 2), np.float16)
+    records = [encode_clip(clip(i, embedding)) for i in range(4)]
+    odd = dataclasses.replace(clip(1), frames=clip(1).frames[:, :8, :8], text_embedding=embedding)
+    records[1], records[2] = encode_clip(odd), encode_clip(clip(2, np.zeros((3, 5), np.float16)))
+    config = write_records(tmp_path / "clips", records)
+    path = tmp_path / "clips" / "index.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"text": {"width": 2}}))
+    config = dataclasses.replace(config, shuffle=False, text="embeddings", batch_size=4)
+    with make_pipeline(config) as batches:
+        assert next(batches)["record"].tolist() == [0, 3, 3, 3]
+        assert [entry["record"] for entry in batches.quarantine] == [1, 2]
+
+
 def test_an_unknown_source_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"data\.source='webdataset'.*records:<folder>"):
         open_source(DataConfig(source="webdataset"))
@@ -141,6 +191,15 @@ def test_a_tfds_class_label_becomes_words():
     assert [source.read(i).caption for i in range(2)] == ["red circle", "blue star"]
 
 
+def test_a_tfds_caption_that_is_no_text_names_the_example():
+    examples = tfds_examples()
+    examples[0]["caption"], examples[1]["caption"] = b" a\tcat\n", b"caf\xe9"
+    source = TfdsSource(examples, RECORDS, name="films")
+    assert source.read(0).caption == "a cat"
+    with pytest.raises(ValueError, match=r"tfds:films: the caption of example 1 is not UTF-8"):
+        source.read(1)
+
+
 def test_tfds_sets_that_do_not_fit_name_the_flag():
     with pytest.raises(ValueError, match=r"data\.video_feature='clip'.*video, caption, label"):
         TfdsSource(tfds_examples(), dataclasses.replace(RECORDS, video_feature="clip"))
@@ -159,7 +218,7 @@ def test_without_tensorflow_datasets_the_extra_is_named(monkeypatch):
         return real_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_tfds)
-    with pytest.raises(ImportError, match=r"lumiere-jax\[tfds\]"):
+    with pytest.raises(MissingExtra, match=r"lumiere-jax\[tfds\]"):
         open_source(dataclasses.replace(RECORDS, source="tfds:ucf101"))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lumiere_jax.input_pipeline import DataConfig, Example, make_pipeline
+from lumiere_jax.input_pipeline.quarantine import Quarantine
 from lumiere_jax.text import ByteTokenizer
 
 CONFIG = DataConfig(frames=3, size=8, batch_size=4, text_length=8, examples=10)
@@ -143,6 +144,35 @@ def test_an_unreadable_clip_is_replaced_by_the_next_and_listed_once(tmp_path):
         for _ in range(10):
             next(again)
     assert len(path.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("rest", [b"", b'{"rec', bytes(50), b"[1]\n{}\n", b'{"record": "x"}\n'])
+def test_half_a_line_in_the_list_of_damage_costs_no_other_line(tmp_path, rest):
+    path = tmp_path / "quarantine.jsonl"
+    known = {"record": 3, "reason": "OSError", "substitute": 5}
+    path.write_bytes(json.dumps(known).encode() + b"\n" + rest)
+    quarantine = Quarantine(path)
+    assert quarantine.entries == [known]
+    new = {"record": 4, "reason": "OSError", "substitute": 5}
+    quarantine.add([known, new])
+    quarantine.add([known, new])
+    assert Quarantine(path).entries == [known, new]
+    assert path.read_bytes().startswith(json.dumps(known).encode() + b"\n" + rest)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_captions_that_are_cut_are_said_once(caplog, workers):
+    long = dataclasses.replace(CONFIG, text_length=16, source="moving_shapes", workers=workers)
+    with caplog.at_level("WARNING"), make_pipeline(long) as batches:
+        for _ in range(3):
+            assert "unread" not in next(batches)
+    (line,) = [r.getMessage() for r in caplog.records if "text_length" in r.getMessage()]
+    assert line.startswith("data.text_length=16: the text of record")
+    caplog.clear()
+    fits = dataclasses.replace(long, text_length=64, workers=0)
+    with caplog.at_level("WARNING"), make_pipeline(fits) as batches:
+        next(batches)
+    assert "text_length" not in caplog.text
 
 
 def test_a_set_of_nothing_but_damage_stops_the_run():

@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+import tracemalloc
 import zlib
 
 import msgpack
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lumiere_jax.input_pipeline.encodings import ENCODINGS
 from lumiere_jax.input_pipeline.records import Clip, decode_clip, encode_clip
@@ -19,6 +22,9 @@ def smooth_clip(frames=20):
     planes = [np.sin(x / 9 + t / 5), np.cos(y / 7 - t / 4), np.sin((x + y) / 11 + t / 6)]
     pixels = np.stack([127 + 100 * plane for plane in planes], -1).astype(np.uint8)
     return Clip(frames=pixels, fps=16.0, caption="größer", source="a/b.mp4", start=2.5)
+
+
+RECORDS = {encoding: encode_clip(smooth_clip(4), encoding) for encoding in ENCODINGS}
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -102,6 +108,71 @@ def test_a_shape_that_would_fill_the_memory_is_refused():
     for shape in ([1 << 20, 4096, 4096, 3], [20, -32, 48, 3], [20, 32, 48, 4]):
         with pytest.raises(ValueError, match="no clip has"):
             decode_clip(msgpack.packb({**record, "shape": shape}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fps": float("nan")},
+        {"fps": True},
+        {"shape": [2, 32, 48]},
+        {"encoding": ["h264"]},
+        {"encoding": "vp9"},
+        {"source": 7},
+        {"start": "soon"},
+        {"shape": [True, 32, 48, 3]},
+        {"text_embedding": [1]},
+        {"text_embedding": {"dtype": "float16", "shape": [-1, 8], "data": b"\0" * 32}},
+        {"text_embedding": {"dtype": "float16", "shape": [1 << 40, 0], "data": b""}},
+        {"text_embedding": {"dtype": "object", "shape": [1, 1], "data": b"\0" * 8}},
+        {"text_embedding": {"dtype": "float16", "shape": [2, 2], "data": b"\0"}},
+    ],
+)
+def test_a_field_that_no_clip_has_is_an_error(change):
+    record = msgpack.unpackb(encode_clip(smooth_clip(2), "raw"))
+    with pytest.raises(ValueError, match=r"no clip has|text_embedding|unknown encoding"):
+        decode_clip(msgpack.packb(record | change))
+
+
+def test_arrays_that_claim_to_be_huge_are_refused_before_room_is_made_for_them():
+    claim = b"\xdd\x00\xff\xff\xff" * 500  # arrays of sixteen million, one inside the other
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="not a clip record"):
+        decode_clip(claim + bytes(1 << 20))
+    assert tracemalloc.get_traced_memory()[1] < 1 << 23
+    tracemalloc.stop()
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    encoding=st.sampled_from(sorted(ENCODINGS)),
+    place=st.floats(0, 1, exclude_max=True),
+    bytes_=st.binary(min_size=1, max_size=8),
+    inside=st.booleans(),
+    checksum=st.booleans(),
+)
+def test_damaged_bytes_are_a_clip_of_the_right_shape_or_an_error(
+    encoding, place, bytes_, inside, checksum
+):
+    data = RECORDS[encoding]
+    if inside:  # the payload, whose checksum may fit all the same
+        record = msgpack.unpackb(data)
+        record["video"] = damage(record["video"], place, bytes_)
+        if checksum:
+            record["crc32"] = zlib.crc32(record["video"])
+        data = msgpack.packb(record)
+    else:
+        data = damage(data, place, bytes_)
+    try:
+        clip = decode_clip(data, shape=(4, 32, 48, 3))
+    except ValueError:
+        return
+    assert clip.frames.shape == (4, 32, 48, 3)
+
+
+def damage(data, place, bytes_):
+    at = int(place * len(data))
+    return data[:at] + bytes_ + data[at + len(bytes_) :]
 
 
 def test_frames_that_are_not_there_are_named():
