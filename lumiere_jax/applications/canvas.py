@@ -11,6 +11,8 @@ from lumiere_jax.applications.media import Clip, resized
 
 Padding = tuple[float, float, float, float]
 """Pixels of the video to add to its left, top, right and bottom."""
+ASPECTS = (0.1, 10)  # width over height of a canvas: its memory grows with the long side
+LARGEST = 8  # sides of the video that can be added to each of its sides
 
 
 class Canvas(NamedTuple):
@@ -33,7 +35,7 @@ def plan_canvas(
     padding: Padding | None = None,
     aspect: float | None = None,
 ) -> Canvas:
-    """A canvas whose short side is `size`, and whose long side is a multiple of `unit`.
+    """Return a canvas whose short side is `size`, and whose long side is a multiple of `unit`.
 
     Args:
       height, width: of the video.
@@ -43,7 +45,7 @@ def plan_canvas(
       aspect: width over height of the canvas, the whole video in its middle.
 
     Raises:
-      ValueError: neither or both, negative padding, or nothing to add.
+      ValueError: neither or both, nothing to add, or a canvas far larger than the video.
     """
     if (padding is None) == (aspect is None):
         raise ValueError(
@@ -51,13 +53,11 @@ def plan_canvas(
             "video; give one of the two"
         )
     if padding is None:
-        padding = _to_aspect(height, width, aspect)
+        given, padding = "--aspect", _to_aspect(height, width, aspect)
+    else:
+        given = "--padding"
+        _check_padding(padding, height, width)
     left, top, right, bottom = padding
-    if min(padding) < 0 or not any(padding):
-        raise ValueError(
-            f"--padding={','.join(f'{p:g}' for p in padding)} must add something, and take nothing "
-            "away: try another --aspect, or --padding=64,0,64,0"
-        )
     full_height, full_width = height + top + bottom, width + left + right
     scale = size / min(full_height, full_width)
     rows, columns = (
@@ -68,8 +68,8 @@ def plan_canvas(
     video_width = min(max(round(width * scale), 1), columns)
     if (video_height, video_width) == (rows, columns):
         raise ValueError(
-            f"the canvas has {columns}×{rows} pixels, all of them the video's: add more than "
-            f"{unit} pixels of the result with --padding or --aspect"
+            f"{given}: the canvas has {columns}×{rows} pixels, all of them the video's; add more "
+            f"than {unit} pixels of the result"
         )
     return Canvas(
         rows,
@@ -84,7 +84,7 @@ def plan_canvas(
 def place(
     clip: Clip, canvas: Canvas
 ) -> tuple[UInt8[np.ndarray, "t height width 3"], Bool[np.ndarray, "height width"]]:
-    """The clip on its canvas (grey where nothing is known), and where it is."""
+    """Return the clip on its canvas (grey where nothing is known), and where it is."""
     rows = slice(canvas.top, canvas.top + canvas.video_height)
     columns = slice(canvas.left, canvas.left + canvas.video_width)
     painted = np.full((len(clip), canvas.height, canvas.width, 3), 127, np.uint8)
@@ -94,13 +94,43 @@ def place(
     return painted, known
 
 
+def _check_padding(padding: Padding, height: int, width: int) -> None:
+    """Raise a ValueError unless it adds something, and leaves the video a fair part of it."""
+    shown = ",".join(map(str, padding))
+    if len(padding) != 4 or not all(isinstance(p, int | float | np.number) for p in padding):
+        raise ValueError(f"--padding={shown}: give left,top,right,bottom in pixels")
+    shown = ",".join(f"{p:g}" for p in padding)
+    # What is far larger than the video is made of nothing, at the memory of its size.
+    most = tuple(LARGEST * side for side in (width, height, width, height))
+    if not all(0 <= added <= bound for added, bound in zip(padding, most)) or not any(padding):
+        raise ValueError(
+            f"--padding={shown} must add something, and take nothing away, up to {most[0]} pixels "
+            f"at the sides and {most[1]} above and below (the video's {LARGEST} times): try "
+            "--padding=64,0,64,0"
+        )
+    left, top, right, bottom = padding
+    aspect = (width + left + right) / (height + top + bottom)
+    if not ASPECTS[0] <= aspect <= ASPECTS[1]:
+        raise ValueError(
+            f"--padding={shown} makes a canvas whose width is {aspect:.3g} times its height; "
+            f"between {ASPECTS[0]} and {ASPECTS[1]} it can be made"
+        )
+
+
 def _to_aspect(height: int, width: int, aspect: float) -> Padding:
-    if not 0.1 <= aspect <= 10:
-        raise ValueError(f"--aspect={aspect:g} is outside [0.1, 10]; try --aspect=16:9")
+    if not ASPECTS[0] <= aspect <= ASPECTS[1]:
+        raise ValueError(
+            f"--aspect={aspect:g} is outside [{ASPECTS[0]}, {ASPECTS[1]}]; try --aspect=16:9"
+        )
     wider, higher = max(height * aspect - width, 0) / 2, max(width / aspect - height, 0) / 2
+    if not wider and not higher:
+        raise ValueError(
+            f"--aspect={aspect:g} is the video's own ({width}×{height}): it must add something; "
+            "try another --aspect, or --padding=64,0,64,0"
+        )
     return (wider, higher, wider, higher)
 
 
 def _share(before: float, after: float, pixels: int) -> int:
-    """Of the border's pixels, those before the video."""
+    """Return how many of the border's pixels lie before the video."""
     return round(pixels * before / (before + after)) if before + after else pixels // 2

@@ -1,20 +1,28 @@
 """What people have (paths, NumPy, PIL) as frames of one size.
 
-Pictures are fitted in one way everywhere: the short side is resized to the size of the result, and
-the centre square kept. Regions go through the same crop, so they are drawn on the picture as it is.
+All of it comes in by `video.images`, `video.animations` and `video.pixels`, so that a path, the PIL
+image and the array of one picture are the same pixels. Pictures are fitted in one way everywhere:
+the short side is resized to the size of the result, and the centre square kept. Regions go through
+the same crop, so they are drawn on the picture as it is.
 """
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 
-from lumiere_jax.video import ReadLimits, open_video, read_image, read_video, resize_and_crop
+from lumiere_jax.video import ReadLimits, read_video, resample, resize_and_crop
+from lumiere_jax.video.animations import TICK, is_animated, picture_format, read_animation
+from lumiere_jax.video.images import image_pixels, read_pixels
+from lumiere_jax.video.pixels import Pixels, array_pixels
+from lumiere_jax.video.read import collect
 
 LIMITS = ReadLimits(max_seconds=3600.0)
 FIT = "short side resized, centre square kept"
@@ -23,35 +31,47 @@ Clip = UInt8[np.ndarray, "t h w 3"]
 
 
 def open_image(image: Any, flag: str = "--image") -> Picture:
-    """A picture at its own size.
+    """Return a picture at its own size, upright, in sRGB, white where it is transparent.
 
     Args:
-      image: a path, a PIL image, or uint8 [h, w, 3].
+      image: a path, a PIL image, or an array [h, w] or [h, w, 1 … 4] of any depth; of an
+        animation, the first frame. `video.pixels` says how depths are scaled.
       flag: how the user names it.
 
     Raises:
       FileNotFoundError: no such file.
       ValueError: nothing that can be shown, or larger than the limits.
     """
+    return open_pixels(image, flag).on_white()
+
+
+def open_pixels(image: Any, flag: str, *, labels: bool = False) -> Pixels:
+    """Return colour and alpha of a picture; see `open_image` and `pixels.array_pixels`."""
     if isinstance(image, Image.Image):
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    if isinstance(image, np.ndarray):
-        return _checked(image, 3, flag)
-    if image is None:
-        raise ValueError(f"{flag} is missing: name a picture, such as {flag}=photo.jpg")
-    with _named(flag):
-        return read_image(image)
+        return image_pixels(image, flag, labels=labels)
+    if is_array(image):
+        return array_pixels(np.asarray(image), 3, flag, labels)
+    check_path(image, flag, "photo.jpg")
+    with named(flag):
+        return read_pixels(image, labels=labels)
 
 
 def open_clip(
-    video: Any, *, frame_rate: float, frames: int | None = None, flag: str = "--video"
+    video: Any,
+    *,
+    frame_rate: float,
+    frames: int | None = None,
+    last: int | None = None,
+    flag: str = "--video",
 ) -> Clip:
-    """A clip at its own size, upright, with square pixels.
+    """Return a clip at its own size, upright, with square pixels.
 
     Args:
-      video: a path, uint8 [t, h, w, 3], or a list of pictures.
+      video: a path of a video or of an animated GIF, WebP or PNG; an array [t, h, w] or
+        [t, h, w, 1 … 4]; or a list of pictures of one size, one a frame.
       frame_rate: that files are resampled to, by timestamp.
-      frames: how many to read at most, from the start.
+      frames: how many to read at most, from the start; or
+      last: how many to read at most, up to the end.
       flag: how the user names it.
 
     Raises:
@@ -59,29 +79,88 @@ def open_clip(
       ValueError: not a video, or larger than the limits.
     """
     if isinstance(video, list | tuple):
-        video = np.stack([open_image(picture, flag) for picture in video])
-    if isinstance(video, np.ndarray):
-        return _checked(video, 4, flag)[:frames]
-    if video is None:
-        raise ValueError(f"{flag} is missing: name a video, such as {flag}=clip.mp4")
-    with _named(flag):
-        clip, _ = read_video(video, fps=frame_rate, frames=frames, limits=LIMITS)
-        with open_video(video, LIMITS) as opened:
-            aspect = opened.pixel_aspect
-            sideways = clip.shape[1] == opened.width != opened.height
-    if aspect == 1:
-        return clip
-    aspect = 1 / aspect if sideways else aspect
-    return resized(clip, clip.shape[1], max(1, round(clip.shape[2] * aspect)))
+        return _part(open_frames(video, flag).on_white(), frames, last)
+    if is_array(video):
+        return _part(array_pixels(np.asarray(video), 4, flag).on_white(), frames, last)
+    if not isinstance(video, Image.Image):
+        check_path(video, flag, "clip.mp4")
+    with named(flag):
+        if is_animated(video):
+            shown = (pixels.on_white() for pixels in resampled(video, frame_rate))
+            wanted = itertools.islice(shown, frames)
+            wanted = wanted if last is None else collections.deque(wanted, maxlen=last)
+            return collect(wanted, expected=frames or last or 0)
+        if isinstance(video, Image.Image) or picture_format(video):
+            raise ValueError(f"{describe(video)} is one picture, and no video")
+        options = {"frames": frames, "last": last, "square_pixels": True, "limits": LIMITS}
+        return read_video(video, fps=frame_rate, **options)[0]
+
+
+def open_frames(pictures: Any, flag: str, *, labels: bool = False) -> Pixels:
+    """Return a list of pictures of one size as one clip [t, h, w, 3] and its alpha [t, h, w].
+
+    Raises:
+      ValueError: none, or of two sizes.
+    """
+    if not len(pictures):
+        raise ValueError(f"{flag} is a list of no pictures")
+    arrays = [np.asarray(p) for p in pictures if is_array(p)]
+    if len(arrays) == len(pictures) and len({(a.shape, a.dtype) for a in arrays}) == 1:
+        clip = np.stack(arrays)
+        return array_pixels(clip[..., None] if clip.ndim == 3 else clip, 4, flag, labels)
+    opened = [
+        open_pixels(picture, f"{flag}, picture {number}", labels=labels)
+        for number, picture in enumerate(pictures)
+    ]
+    sizes = {pixels.colour.shape[:2] for pixels in opened}
+    if len(sizes) > 1:
+        shown = ", ".join(f"{width}×{height}" for height, width in sorted(sizes)[:4])
+        raise ValueError(f"{flag}: pictures of several sizes ({shown}); bring them to one size")
+    opaque = np.full(opened[0].colour.shape[:2], 255, np.uint8)
+    alpha = None
+    if any(pixels.alpha is not None for pixels in opened):
+        alpha = np.stack([opaque if p.alpha is None else p.alpha for p in opened])
+    return Pixels(np.stack([pixels.colour for pixels in opened]), alpha)
+
+
+def resampled(animation: Any, frame_rate: float) -> Iterator[Pixels]:
+    """Yield the frames of an animated picture at a steady frame rate.
+
+    Raises:
+      ValueError: damaged, or larger than the limits.
+    """
+    yield from resample(read_animation(animation, LIMITS), frame_rate, TICK)
+
+
+def _part(clip: Clip, frames: int | None, last: int | None) -> Clip:
+    clip = clip[:frames]
+    return clip if last is None else clip[max(len(clip) - last, 0) :]
+
+
+def is_array(media: Any) -> bool:
+    """Return whether NumPy can read it as pixels: its own arrays, JAX's, a tensor on the CPU."""
+    return hasattr(media, "__array__") and not isinstance(media, Image.Image)
+
+
+def check_path(media: Any, flag: str, example: str) -> None:
+    """Raise a ValueError that names the flag for what is no path of a file."""
+    if media is None:
+        raise ValueError(f"{flag} is missing: name a file, such as {flag}={example}")
+    if not isinstance(media, str) and not hasattr(media, "__fspath__"):
+        raise ValueError(
+            f"{flag} is of type {type(media).__name__}; give a path, a PIL image or an array"
+        )
+    if str(media).startswith(("http://", "https://", "ftp://", "data:")) or "\0" in str(media):
+        raise ValueError(f"{flag}={media!s:.80} is no path: download it, and name the file")
 
 
 def crop(clip: Clip, size: int) -> UInt8[np.ndarray, "t size size 3"]:
-    """Every frame fitted to a square of `size` pixels."""
+    """Return every frame fitted to a square of `size` pixels."""
     return np.stack([resize_and_crop(frame, size) for frame in clip])
 
 
 def crop_region(region: Bool[np.ndarray, "t h w"], size: int) -> Bool[np.ndarray, "t size size"]:
-    """The region after the same fit; a pixel that it touches belongs to it."""
+    """Return the region after the same fit; a pixel that it touches belongs to it."""
     height, width = region.shape[1:]
     side = min(height, width)
     left, top = (width - side) / 2, (height - side) / 2
@@ -95,7 +174,7 @@ def crop_region(region: Bool[np.ndarray, "t h w"], size: int) -> Bool[np.ndarray
 
 
 def resized(clip: Clip, height: int, width: int) -> UInt8[np.ndarray, "t height width 3"]:
-    """Every frame at that size, antialiased."""
+    """Return every frame at that size, antialiased."""
     options = {"size": (width, height), "resample": Image.Resampling.BICUBIC}
     return np.stack(
         [np.asarray(Image.fromarray(frame).resize(**options)) for frame in map(_contiguous, clip)]
@@ -106,18 +185,9 @@ def _contiguous(frame: Picture) -> Picture:
     return np.ascontiguousarray(frame)
 
 
-def _checked(array: np.ndarray, dimensions: int, flag: str) -> np.ndarray:
-    wanted = "[h, w, 3]" if dimensions == 3 else "[t, h, w, 3]"
-    if array.ndim != dimensions or array.shape[-1] != 3 or not array.size:
-        raise ValueError(f"{flag}: an array of shape {array.shape}, expected {wanted}")
-    if array.dtype != np.uint8:
-        raise ValueError(f"{flag}: an array of {array.dtype}, expected uint8 from 0 to 255")
-    return array
-
-
 @contextlib.contextmanager
-def _named(flag: str) -> Iterator[None]:
-    """Puts the flag before the message of an error about a file."""
+def named(flag: str) -> Iterator[None]:
+    """Put the flag before the message of an error about a file."""
     try:
         yield
     except FileNotFoundError as error:
@@ -127,7 +197,7 @@ def _named(flag: str) -> Iterator[None]:
 
 
 def describe(media: Any) -> Any:
-    """What the recipe says of it: the path, or that it was an array."""
+    """Return what the recipe says of it: the path, or that it was an array."""
     if media is None:
         return None
     if isinstance(media, str) or hasattr(media, "__fspath__"):

@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from etils import epath
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from PIL import Image, ImageDraw
 
-from lumiere_jax.applications.media import crop_region, open_clip, open_image
+from lumiere_jax.applications.masks import open_mask
+from lumiere_jax.applications.media import crop_region
 
 Region = Bool[np.ndarray, "t h w"]
 Box = Sequence[float]
 Polygon = Sequence[Sequence[float]]
-VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts")
+FARTHEST = 16  # sides of the picture that a corner may lie away from it
 
 
 def open_region(
@@ -30,14 +30,14 @@ def open_region(
     boxes: Sequence[Box] = (),
     polygons: Sequence[Polygon] = (),
 ) -> Bool[np.ndarray, "t size size"]:
-    """The region on a clip, fitted as the clip is.
+    """Return the region on a clip, fitted as the clip is.
 
     Args:
       shape: [t, h, w] of the clip before it is fitted; t = 1 for an image.
       size: of the square that it is fitted to.
       frame_rate: that mask videos are resampled to.
-      mask: white where the region is: an image (path, PIL, [h, w] or [h, w, 3]), or a video of as
-        many frames as the clip (path or [t, h, w]).
+      mask: white where the region is: a picture, or a video of as many frames as the clip; see
+        `masks.open_mask`.
       boxes: (left, top, right, bottom) each.
       polygons: corners (x, y) each, three or more.
 
@@ -49,63 +49,33 @@ def open_region(
             "--mask is missing: paint the region white on black (--mask=mask.png), or give "
             "--box=left,top,right,bottom or --polygon=x,y,x,y,x,y"
         )
+    flag = "--mask" if mask is not None else "--box" if len(boxes) else "--polygon"
     region = np.zeros(shape, bool)
     if mask is not None:
-        region |= _opened_mask(mask, shape, frame_rate)
+        region |= open_mask(mask, shape, frame_rate)
     for box in boxes:
         region |= _box(box, *shape[1:])
     for polygon in polygons:
         region |= _polygon(polygon, *shape[1:])
-    _check(region, "")
+    _check(region, flag, "")
     fitted = crop_region(region, size)
-    _check(fitted, " within the centre square that is kept")
+    _check(fitted, flag, " within the centre square that is kept")
     return fitted
 
 
-def _check(region: Region, where: str) -> None:
+def _check(region: Region, flag: str, where: str) -> None:
+    paint, leave = ("paint white", "leave black") if flag == "--mask" else ("mark", "leave out")
     if not region.any():
-        raise ValueError(f"--mask marks nothing{where}: paint white what is to be made or to move")
+        raise ValueError(f"{flag} marks nothing{where}: {paint} what is to be made or to move")
     if region.all():
-        raise ValueError(f"--mask marks everything{where}: leave black what is to be kept")
-
-
-def _opened_mask(mask: Any, shape: tuple[int, int, int], frame_rate: float) -> Region:
-    """As booleans [t or 1, h, w], of the clip's size."""
-    if isinstance(mask, np.ndarray) and mask.shape[-1] != 3:
-        region = mask > (0 if mask.dtype == bool else 127)
-        region = region if region.ndim == 3 else region[None]
-    elif _is_video(mask):
-        clip = open_clip(mask, frame_rate=frame_rate, frames=shape[0], flag="--mask")
-        region = clip.mean(-1) > 127
-    else:
-        region = open_image(mask, "--mask").mean(-1)[None] > 127
-    if region.shape[1:] != shape[1:]:
-        raise ValueError(
-            f"--mask is {region.shape[2]}×{region.shape[1]} pixels and the picture "
-            f"{shape[2]}×{shape[1]}: draw it on the picture as it is"
-        )
-    if len(region) not in (1, shape[0]) and len(region) < shape[0]:
-        raise ValueError(
-            f"--mask has {len(region)} frames and the clip {shape[0]}: use a mask as long as it, "
-            f"or --frames={len(region)}"
-        )
-    return region[: shape[0]]
-
-
-def _is_video(mask: Any) -> bool:
-    if isinstance(mask, np.ndarray):
-        return mask.ndim == 4
-    return (isinstance(mask, str) or hasattr(mask, "__fspath__")) and _suffix(mask) in VIDEOS
-
-
-def _suffix(path: Any) -> str:
-    return epath.Path(path).suffix.lower()
+        raise ValueError(f"{flag} marks everything{where}: {leave} what is to be kept")
 
 
 def _box(box: Box, height: int, width: int) -> Bool[np.ndarray, "h w"]:
-    if len(box) != 4:
+    places = _places(box, "--box", height, width)
+    if places.shape != (4,):
         raise ValueError(f"--box={_joined(box)}: give left,top,right,bottom in pixels")
-    left, top, right, bottom = (round(value) for value in box)
+    left, top, right, bottom = places.round().astype(int)
     if not (0 <= left < right <= width and 0 <= top < bottom <= height):
         raise ValueError(
             f"--box={_joined(box)} is no box on a picture of {width}×{height} pixels; the whole "
@@ -117,12 +87,33 @@ def _box(box: Box, height: int, width: int) -> Bool[np.ndarray, "h w"]:
 
 
 def _polygon(corners: Polygon, height: int, width: int) -> Bool[np.ndarray, "h w"]:
-    if len(corners) < 3:
+    places = _places(corners, "--polygon", height, width)
+    if places.ndim != 2 or places.shape[1] != 2 or len(places) < 3:
         raise ValueError(f"--polygon={_joined(corners)}: give at least three corners, x,y each")
     canvas = Image.new("1", (width, height))
-    ImageDraw.Draw(canvas).polygon([(float(x), float(y)) for x, y in corners], fill=1, outline=1)
+    ImageDraw.Draw(canvas).polygon([(x, y) for x, y in places.tolist()], fill=1, outline=1)
     return np.asarray(canvas)
 
 
+def _places(values: Any, flag: str, height: int, width: int) -> Float[np.ndarray, "..."]:
+    """Return places in pixels; raise a ValueError for what drawing could not handle."""
+    farthest = FARTHEST * max(height, width)
+    try:
+        places = np.asarray(values, float)
+        near = (abs(places) <= farthest).all()  # NaN is not
+    except (TypeError, ValueError, OverflowError):
+        near = False
+    if not near:
+        raise ValueError(
+            f"{flag}={_joined(values)}: every number is a place in pixels, from -{farthest} to "
+            f"{farthest} for a picture of {width}×{height}"
+        )
+    return places
+
+
 def _joined(values: Any) -> str:
-    return ",".join(f"{value:g}" for value in np.ravel(values))
+    if isinstance(values, Sequence | np.ndarray) and not isinstance(values, str):
+        return ",".join(map(_joined, values))
+    if isinstance(values, int) and abs(values) > 10**9:
+        return "a number of many digits"
+    return f"{values:g}" if isinstance(values, int | float | np.number) else str(values)

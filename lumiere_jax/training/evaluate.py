@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -14,12 +15,12 @@ from jaxtyping import Array, Float, UInt8
 
 from lumiere_jax.diffusion import Conditions, compose, denoiser_from_network, sample
 from lumiere_jax.parallel import global_batch
-from lumiere_jax.text import Text, Tokens, open_tokenizer
+from lumiere_jax.text import Text, Tokens, find_unread, open_tokenizer
 from lumiere_jax.training.batches import open_evaluation_batches
 from lumiere_jax.training.objective import Objective
 from lumiere_jax.training.state import Params, State, merge_params
 from lumiere_jax.training.super_resolution import measure
-from lumiere_jax.training.telemetry import Telemetry
+from lumiere_jax.training.telemetry import Telemetry, say
 
 
 class Evaluation:
@@ -34,6 +35,7 @@ class Evaluation:
         self._loss = jax.jit(self._batch_loss)
         self._sample = jax.jit(self._clips)
         self._refine = jax.jit(functools.partial(measure, self._objective))
+        self._say_what_is_not_read(train.sample_prompts)
 
     def run(self, step: int, state: State, telemetry: Telemetry) -> None:
         """Writes the evaluation loss and the sample clips of this step."""
@@ -47,6 +49,17 @@ class Evaluation:
             telemetry.samples(step, clips, ["interpolated, refined, original"] * len(clips))
         elif prompts:
             telemetry.samples(step, self.clips(params, prompts), prompts)
+
+    def _say_what_is_not_read(self, prompts: Sequence[str]) -> None:
+        """Say once of each sample prompt what the text encoder cannot read of it."""
+        data = self._experiment.data
+        if not prompts or self._experiment.text is None:
+            return
+        tokenizer = open_tokenizer(data.tokenizer)
+        for prompt in prompts:
+            lost = find_unread(tokenizer, prompt, data.text_length)
+            if lost is not None:
+                say(f"--config.train.sample_prompts: {lost}")
 
     def loss(self, params: Params) -> float:
         """Mean loss on the evaluation batches; the same clips, times and noise every time."""

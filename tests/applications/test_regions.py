@@ -1,13 +1,16 @@
-"""Regions, canvases and media: what people give becomes what the cascade takes, or is refused."""
+"""Regions and canvases: what people draw becomes what the cascade takes, or is refused."""
+
+import math
 
 import numpy as np
 import pytest
-from PIL import Image
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 
 from lumiere_jax.applications.canvas import place, plan_canvas
-from lumiere_jax.applications.media import crop_region, open_clip, open_image
+from lumiere_jax.applications.media import crop_region
 from lumiere_jax.applications.regions import open_region
-from lumiere_jax.video import resize_and_crop, write_mp4
+from lumiere_jax.video import resize_and_crop
 
 
 def region(shape=(1, 8, 8), size=8, **given):
@@ -44,41 +47,51 @@ def test_a_pixel_that_a_region_touches_belongs_to_it():
     assert coarse[0, 1, 2]
 
 
-def test_masks_come_from_files_pictures_and_arrays_alike(tmp_path):
-    painted = np.zeros((8, 8), np.uint8)
-    painted[:3] = 255
-    Image.fromarray(painted).save(tmp_path / "mask.png")
-    for mask in (tmp_path / "mask.png", Image.fromarray(painted), painted, painted > 0):
-        np.testing.assert_array_equal(region(mask=mask)[0], painted > 0)
-
-
-def test_a_mask_can_be_a_video(tmp_path):
-    painted = np.zeros((4, 16, 16, 3), np.uint8)
-    for frame in range(4):
-        painted[frame, :, 4 * frame : 4 * frame + 4] = 255
-    write_mp4(tmp_path / "mask.mp4", painted, 16)
-    moving = region((4, 16, 16), 16, mask=tmp_path / "mask.mp4")
-    assert (moving == (painted[..., 0] > 0)).mean() > 0.97
-    with pytest.raises(ValueError, match=r"--mask has 4 frames and the clip 6.*--frames=4"):
-        region((6, 16, 16), 16, mask=tmp_path / "mask.mp4")
-
-
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ({}, r"--mask is missing"),
-        ({"mask": np.zeros((8, 8), bool)}, r"--mask marks nothing: paint white"),
+        ({"mask": np.zeros((8, 8), bool)}, r"--mask marks nothing: its largest.*paint white"),
         ({"mask": np.ones((8, 8), bool)}, r"--mask marks everything: leave black"),
         ({"mask": np.ones((8, 9), bool)}, r"--mask is 9×8 pixels and the picture 8×8"),
         ({"boxes": [(0, 0, 9, 4)]}, r"--box=0,0,9,4 is no box.*--box=0,0,8,8"),
         ({"boxes": [(0, 0, 4)]}, r"left,top,right,bottom"),
+        ({"boxes": [(math.nan, 0, 4, 4)]}, r"--box=nan,0,4,4: every number is a place in pixels"),
+        ({"boxes": [(0, 0, math.inf, 4)]}, r"--box=0,0,inf,4: every number"),
+        ({"boxes": [(0, 0, 10**5000, 4)]}, r"--box=0,0,a number of many digits,4: every number"),
+        ({"boxes": [("a", 0, 1, 4)]}, r"--box=a,0,1,4: every number"),
+        ({"boxes": (0, 0, 4, 4)}, r"--box=0: give left,top,right,bottom"),
         ({"polygons": [[(0, 0), (1, 1)]]}, r"at least three corners"),
+        ({"polygons": [[(0, 0), (1, 1, 1), (2, 2)]]}, r"--polygon=0,0,1,1,1,2,2: every number"),
+        ({"polygons": [[(0, 0), (1, math.nan), (5, 5)]]}, r"--polygon=0,0,1,nan,5,5: every"),
+        ({"polygons": [[(0, 0), (1e9, 0), (5, 5)]]}, r"from -128 to 128 for a picture of 8×8"),
+        ({"polygons": [[(9, 9), (20, 9), (20, 20)]]}, r"--polygon marks nothing"),
         ({"mask": "nowhere.png"}, r"--mask: nowhere.png"),
     ],
 )
 def test_a_region_that_cannot_be_is_refused(given, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         region(**given)
+
+
+@drawn(st.lists(st.floats() | st.integers(-(10**30), 10**30), min_size=4, max_size=4))
+def test_any_box_of_numbers_is_drawn_or_refused_by_flag(box):
+    try:
+        drawn_box = region((1, 8, 8), 8, boxes=[box])
+    except ValueError as error:
+        assert str(error).startswith("--box")  # noqa: PT017
+    else:
+        assert 0 < drawn_box.sum() < 64
+
+
+@drawn(st.tuples(*[st.floats() | st.integers(0, 400)] * 4))
+def test_any_padding_gives_a_canvas_of_bounded_size_or_is_refused(padding):
+    try:
+        canvas = plan_canvas(50, 60, 32, 8, padding=padding)
+    except ValueError as error:
+        assert "--padding" in str(error)  # noqa: PT017
+    else:
+        assert max(canvas.height, canvas.width) <= 10 * min(canvas.height, canvas.width) == 320
 
 
 def test_a_region_outside_of_the_crop_is_refused():
@@ -115,41 +128,17 @@ def test_padding_is_in_pixels_of_the_video():
         ({"padding": (1, 1, 1, 1), "aspect": 1.0}, "give one of the two"),
         ({"padding": (0, 0, 0, 0)}, "--padding=0,0,0,0 must add something"),
         ({"padding": (-1, 0, 0, 0)}, "take nothing away"),
-        ({"aspect": 1.0}, "must add something.*try another --aspect"),
+        ({"padding": (math.nan, 0, 1, 0)}, "--padding=nan,0,1,0 must add something"),
+        ({"padding": (1e9, 0, 0, 0)}, "up to 800 pixels"),
+        ({"padding": (600, 600, 600)}, "--padding=600,600,600: give left,top,right,bottom"),
+        ({"padding": (800, 0, 800, 0)}, "17 times its height"),
+        ({"aspect": 1.0}, "--aspect=1 is the video's own.*must add something.*try another"),
+        ({"aspect": 1.01}, "--aspect: the canvas has 128×128 pixels, all of them the video's"),
         ({"aspect": 99.0}, r"outside \[0\.1, 10\]"),
+        ({"aspect": math.nan}, r"outside \[0\.1, 10\]"),
         ({"padding": (1, 0, 0, 0)}, "add more than 32 pixels"),
     ],
 )
 def test_a_canvas_that_adds_nothing_is_refused(given, message):
     with pytest.raises(ValueError, match=message):
         plan_canvas(100, 100, 128, 32, **given)
-
-
-def test_pictures_of_any_kind_are_the_same_pixels(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "photo.png")
-    for image in (pixels, Image.fromarray(pixels), tmp_path / "photo.png"):
-        np.testing.assert_array_equal(open_image(image), pixels)
-    np.testing.assert_array_equal(open_clip([pixels] * 3, frame_rate=16), np.stack([pixels] * 3))
-
-
-@pytest.mark.parametrize(
-    ("image", "message"),
-    [
-        (None, "--image is missing"),
-        ("nowhere.png", "--image: nowhere.png"),
-        (np.zeros((4, 4), np.uint8), r"shape \(4, 4\), expected \[h, w, 3\]"),
-        (np.zeros((4, 4, 3), np.float32), "float32, expected uint8"),
-    ],
-)
-def test_what_is_no_picture_is_refused(image, message):
-    with pytest.raises((ValueError, FileNotFoundError), match=message):
-        open_image(image)
-
-
-def test_what_is_no_video_is_refused(tmp_path):
-    (tmp_path / "clip.mp4").write_bytes(b"no video")
-    with pytest.raises(ValueError, match=r"--video: "):
-        open_clip(tmp_path / "clip.mp4", frame_rate=16)
-    with pytest.raises(ValueError, match="--video is missing"):
-        open_clip(None, frame_rate=16)
