@@ -1,6 +1,6 @@
 # make demo   a clip made by the code, from nothing but Python and make
 # make test   the test suite
-# make fuzz   damaged files for every reader, MUTANTS of each (about an hour)
+# make fuzz   damaged files for every reader, MUTANTS of each (about twenty minutes)
 # make lint   style and types
 # make bench  speed and memory of this machine
 SHELL := /bin/bash

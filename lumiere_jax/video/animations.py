@@ -92,7 +92,7 @@ def read_animation(source: Any, limits: ReadLimits | None = None) -> Iterator[Ti
 def _frames(image: Image.Image, where: str, limits: ReadLimits) -> Iterator[Timed[Pixels]]:
     limits.check(*image.size, 0, 0.0)
     try:
-        count = image.n_frames
+        count = getattr(image, "n_frames", 1)
     except Exception as error:  # as above
         raise VideoError("corrupt", f"{where}: its frames cannot be counted ({error})") from error
     # A PNG may begin with a picture for programs that show no animation.

@@ -137,7 +137,7 @@ def _full_scale(image: Image.Image, where: str, labels: bool) -> float:
         raise ValueError(f"{where}: some pixels are NaN or infinite")
     if image.mode == "I" and image.format == "PNG" and high > 1:
         return 65535  # older Pillow opens 16-bit PNG in this mode
-    tags = image.tag_v2 if image.format == "TIFF" else {}
+    tags = getattr(image, "tag_v2", {})  # of a TIFF that was opened
     bits, signed = tags.get(_BITS, (0,))[0], tags.get(_SAMPLE_FORMAT, (1,))[0] == 2
     if image.mode.startswith("I;16") and tags.get(_PHOTOMETRIC) == 0:
         raise ValueError(f"{where} is a TIFF of 16 bits whose white is 0; save it with black as 0")
