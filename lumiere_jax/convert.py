@@ -1,4 +1,4 @@
-r"""Converts between other people's checkpoints, training runs and model folders.
+r"""Convert between other people's checkpoints, training runs and model folders.
 
 A diffusers folder of DeepFloyd IF becomes a model folder, and at once a video model:
 
@@ -18,13 +18,17 @@ T5 encoders: `--from=huggingface` or `--from=t5x`, and `--to=t5x`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import math
 from typing import TYPE_CHECKING
 
-from absl import app, flags, logging
+from absl import flags, logging
 from etils import epath
 
-from lumiere_jax.one_line_errors import one_line_errors
+from lumiere_jax.one_line_errors import define_path, run
+from lumiere_jax.structure import check_range, check_whole
+from lumiere_jax.video.new_file import ROOM, check_output
 
 if TYPE_CHECKING:
     from lumiere_jax.weights import Model
@@ -39,12 +43,12 @@ class Conversion:
     """What to convert; each field is a flag, `source` is --from and `target` is --to.
 
     Attributes:
-      path: what to read.
+      path: what to read: a folder, or a checkpoint's file in one.
       output: folder to write; must be empty or not exist.
       source: what `path` is: a model folder, a U-Net, a T5 encoder, a training run, or a style.
       target: what to write.
       name: the U-Net meant, where there are several, or its name in the new model.
-      variant: fp16, where a folder holds both precisions.
+      variant: such as fp16, where a folder holds several checkpoints.
       dtype: storage dtype, float32 or bfloat16; as it was stored when None.
       inflate: add a fresh temporal half.
       size, frames, frame_rate: of an inflated model's clips.
@@ -64,33 +68,83 @@ class Conversion:
     frame_rate: float = 16.0
     seed: int = 0
 
+    def __post_init__(self):
+        check_whole("--frames", self.frames, 1, 1 << 16)
+        check_range("--frame_rate", self.frame_rate, 0.01, 1000)
+        check_whole("--seed", self.seed, 0, 2**32 - 1)
+        if self.size is not None:
+            check_whole("--size", self.size, 8, 8192)
+
 
 def convert(request: Conversion) -> None:
-    """Reads, inflates if asked to, and writes.
+    """Read, inflate if asked to, and write.
 
     Raises:
       FileNotFoundError: nothing of that kind at `path`.
       FileExistsError: something is in `output` already.
+      OSError: `output` cannot be written to, or its disk has too little room.
       ValueError: a checkpoint that cannot be read, or an inflation that changes the image model.
     """
     output = epath.Path(request.output)
-    if output.exists() and any(output.iterdir()):  # said before the work, not after it
+    if output.is_dir() and any(output.iterdir()):  # said before the work, not after it
         raise FileExistsError(f"--output={output} is not empty; choose another or remove it")
-    if request.source == "style":
-        _convert_style(request)
-    else:
-        model = _read(request)
-        style = _style_beside(request)
-        if request.inflate:
-            model = _inflate(model, request)
-        _write(model, style, request)
+    made = not output.exists()
+    try:
+        check_output(output, room=_bytes_at_least(request))
+        if request.source == "style":
+            _convert_style(request)
+        else:
+            _convert_model(request)
+    except BaseException:
+        if made and "://" not in str(output):
+            with contextlib.suppress(OSError):  # it holds what was written so far
+                output.rmdir()
+        raise
     print(f"done: {output}")
+
+
+def _convert_model(request: Conversion) -> None:
+    model = _read(request)
+    style = _style_beside(request)
+    if request.inflate:
+        model = _inflate(model, request)
+    check_output(request.output, room=_stored_bytes(model, request.dtype))
+    _write(model, style, request)
+
+
+def _bytes_at_least(request: Conversion) -> int:
+    """Return what the parameters will need, as far as can be said before they are read."""
+    from lumiere_jax.models import network
+    from lumiere_jax.weights import describe_model, read_unet_config
+    from lumiere_jax.weights.tree import flatten
+
+    if request.source == "model":
+        configs = [part.config for part in describe_model(request.path).parts.values()]
+    elif request.source in ("diffusers", "deepfloyd"):
+        configs = [read_unet_config(request.path, variant=request.variant)]
+    else:
+        return ROOM
+    shapes = [leaf.shape for each in configs for leaf in flatten(network(each).shapes()).values()]
+    width = 4 if request.dtype == "float32" else 2  # bytes; none is stored in less
+    everything = request.target == "model"
+    return ROOM + everything * width * sum(map(math.prod, shapes))
+
+
+def _stored_bytes(model: Model, dtype: str | None) -> int:
+    """Return what the parameters need on disk."""
+    from lumiere_jax.weights.tree import flatten
+
+    leaves = [leaf for part in model.parts.values() for leaf in flatten(part.params).values()]
+    width = {None: None, "float32": 4, "bfloat16": 2}[dtype]
+    return ROOM + sum(leaf.size * (width or leaf.dtype.itemsize) for leaf in leaves)
 
 
 def _read(request: Conversion) -> Model:
     from lumiere_jax.weights import importing, read_model
 
     options = {"variant": request.variant, "dtype": request.dtype}
+    if request.variant is not None and request.source in ("model", "run"):
+        raise ValueError(f"--variant={request.variant} is for checkpoints of others; leave it out")
     if request.source == "model":
         return read_model(request.path, dtype=request.dtype)
     if request.source == "run":
@@ -108,7 +162,7 @@ def _read(request: Conversion) -> Model:
 
 
 def _style_beside(request: Conversion) -> Style | None:
-    """The style that goes along with a run or a model folder, where there is one."""
+    """Return the style that goes along with a run or a model folder, where there is one."""
     from lumiere_jax.loaded_model import load_style
     from lumiere_jax.training.model import has_style
 
@@ -151,7 +205,7 @@ def _inflate(model: Model, request: Conversion) -> Model:
 
 def _write(model: Model, style: Style | None, request: Conversion) -> None:
     from lumiere_jax.weights import parts, write_model, write_t5x, write_unet
-    from lumiere_jax.weights.importing import TOKENIZER
+    from lumiere_jax.weights.tokenizer_file import missing_tokenizer
 
     if request.target == "t5x":
         text = parts.text_part(model)
@@ -164,19 +218,19 @@ def _write(model: Model, style: Style | None, request: Conversion) -> None:
         write_model(request.output, model, style=style, dtype=request.dtype)
         if style is not None:
             _say(style, epath.Path(request.output) / "style")
-        missing = [p for p in model.parts.values() if p.settings.get("tokenizer") == TOKENIZER]
-        if missing:
-            print(f"put the encoder's tokenizer there: {request.output}/{TOKENIZER}")
+        for part in model.parts.values():
+            if name := missing_tokenizer(part.config, part.settings):
+                print(f"put the encoder's tokenizer there: {request.output}/{name}")
 
 
 def define_flags() -> None:
-    """The fields of `Conversion` as flags; only where this file is the program."""
+    """Define the fields of `Conversion` as flags; only where this file is the program."""
     flags.DEFINE_enum("from", "model", SOURCES, "What --path is.")
     flags.DEFINE_enum("to", "model", TARGETS, "What to write.")
-    flags.DEFINE_string("path", None, "What to read.")
-    flags.DEFINE_string("output", None, "Folder to write; must be empty or not exist.")
+    define_path("path", None, "What to read: a folder, or a checkpoint's file in it.")
+    define_path("output", None, "Folder to write; must be empty or not exist.")
     flags.DEFINE_string("name", None, "The U-Net meant, where there are several.")
-    flags.DEFINE_string("variant", None, "fp16, where a folder holds both precisions.")
+    flags.DEFINE_string("variant", None, "Such as fp16, where a folder holds several checkpoints.")
     flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "Storage dtype; kept by default.")
     flags.DEFINE_bool("inflate", False, "Add a fresh temporal half.")
     flags.DEFINE_integer("size", None, "Pixels a side of an inflated model's clips.")
@@ -192,13 +246,12 @@ def main(_: list[str]) -> None:
     renamed = {"source": "from", "target": "to"}
     names = [field.name for field in dataclasses.fields(Conversion)]
     values = {name: flags.FLAGS[renamed.get(name, name)].value for name in names}
-    with one_line_errors():
-        for name in ("path", "output"):
-            if values[name] is None:
-                raise ValueError(f"--{name} is missing; see python -m lumiere_jax.convert --help")
-        convert(Conversion(**values))
+    for name in ("path", "output"):
+        if not values[name]:
+            raise ValueError(f"--{name} is missing; see python -m lumiere_jax.convert --help")
+    convert(Conversion(**values))
 
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main)
+    run(main)

@@ -6,9 +6,11 @@ a network or a data set need to know nothing of flags and files.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import numbers
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,30 +29,52 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def from_dict(cls: type[T], values: Mapping[str, Any], flag: str = "--config") -> T:
-    """The dataclass `cls` made of nested dictionaries, such as a ConfigDict or parsed JSON.
+    """Return the dataclass `cls` made of nested dictionaries, such as a ConfigDict or parsed JSON.
 
     Lists become tuples and whole numbers become floats where the type hints say so.
 
     Args:
-      flag: how the user names this level, for error messages.
+      flag: how the user names this level, for error messages: "--config", or "model.json: base".
+        One that ends in ": " stands before the name without a dot.
 
     Raises:
-      ValueError: an unknown setting (the nearest known one is named), a missing one, or a value of
-        another type.
+      ValueError: an unknown setting (the nearest known one is named), a missing one, a value of
+        another type, or one that the dataclass itself refuses; the message begins with the
+        setting's name under `flag`.
     """
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
     prefix = f"{flag}." if flag.startswith("--") else ""  # a flag is retyped, a file is not
     for key in values:
         if key not in fields:
-            raise ValueError(f"{flag}.{key} is no setting{suggest(key, fields, prefix)}")
+            near = suggest(str(key)[:80], fields, prefix)
+            raise ValueError(f"{_below(flag, key)} is no setting{near}")
     for name, field in fields.items():
         required = (
             field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         )
         if required and name not in values:
-            raise ValueError(f"{flag}.{name} is missing; it has no default")
-    return cls(**{key: _convert(hints[key], values[key], f"{flag}.{key}") for key in values})
+            raise ValueError(f"{_below(flag, name)} is missing; it has no default")
+    converted = {key: _convert(hints[key], values[key], _below(flag, key)) for key in values}
+    try:
+        return cls(**converted)
+    except ValueError as error:
+        raise ValueError(_named(str(error), flag, fields)) from None
+
+
+def _below(flag: str, name: str) -> str:
+    return f"{flag}{name}" if flag.endswith(": ") else f"{flag}.{name}"
+
+
+def _named(message: str, flag: str, fields: Iterable[str]) -> str:
+    """Return a dataclass's own error, `steps=-1 lies outside …`, under the name the user knows."""
+    levels = flag.split(".")
+    for first in range(len(levels)):  # "data.size=…" of what is called --config.data
+        message = message.removeprefix(".".join([*levels[first:], ""]))
+    field = re.match(r"(\w+)[=.:\[]", message)
+    if field and field[1] in fields:
+        return _below(flag, message)
+    return message if flag.startswith("--") else f"{flag.removesuffix(': ')}: {message}"
 
 
 def suggest(key: str, known: Iterable[str], prefix: str = "") -> str:
@@ -62,8 +86,8 @@ def suggest(key: str, known: Iterable[str], prefix: str = "") -> str:
 def check_choice(field: str, value: Any, choices: Sequence[str]) -> None:
     """Raise a ValueError that names the nearest of `choices` unless `value` is one of them."""
     if value not in choices:
-        nearest = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.0)[0]
-        raise ValueError(f"{field}={value!r} is none of {', '.join(choices)}; try {nearest!r}")
+        nearest = difflib.get_close_matches(str(value)[:80], choices, n=1, cutoff=0.0)[0]
+        raise ValueError(f"{field}={value!r:.80} is none of {', '.join(choices)}; try {nearest!r}")
 
 
 def check_range(field: str, value: Any, low: float, high: float) -> None:
@@ -72,17 +96,45 @@ def check_range(field: str, value: Any, low: float, high: float) -> None:
     NaN lies in no range.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise ValueError(f"{field}={value!r} is not a number")
+        raise ValueError(f"{field}={value!r:.80} is not a number")
     if not low <= value <= high:
         nearest = high if value > high else low
-        raise ValueError(f"{field}={value!r} lies outside [{low}, {high}]; try {nearest}")
+        raise ValueError(f"{field}={value!r:.80} lies outside [{low}, {high}]; try {nearest}")
 
 
 def check_whole(field: str, value: Any, low: int, high: int) -> None:
     """Raise a ValueError unless `value` is a whole number, low <= value <= high."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise ValueError(f"{field}={value!r} is not a whole number")
+        raise ValueError(f"{field}={value!r:.80} is not a whole number")
     check_range(field, value, low, high)
+
+
+def check_fields(
+    config: Any,
+    *,
+    whole: Mapping[str, tuple[int, int]] | None = None,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    prefix: str = "",
+) -> None:
+    """Raise a ValueError that names the first field of a dataclass outside of its range.
+
+    A tuple's entries are checked one by one. None is right where it is the field's default.
+
+    Args:
+      config: the dataclass.
+      whole: field → least and greatest whole number.
+      ranges: field → least and greatest number.
+      prefix: before the field's name in the message, such as "data.".
+    """
+    optional = {field.name for field in dataclasses.fields(config) if field.default is None}
+    for check, limits in ((check_whole, whole or {}), (check_range, ranges or {})):
+        for name, (low, high) in limits.items():
+            value = getattr(config, name)
+            if isinstance(value, tuple | list):
+                for index, item in enumerate(value):
+                    check(f"{prefix}{name}[{index}]", item, low, high)
+            elif value is not None or name not in optional:
+                check(f"{prefix}{name}", value, low, high)
 
 
 def _convert(hint: Any, value: Any, flag: str) -> Any:
@@ -95,8 +147,8 @@ def _convert(hint: Any, value: Any, flag: str) -> Any:
     if origin is typing.Literal:
         if value not in arguments:
             names = [str(argument) for argument in arguments]
-            near = suggest(str(value), names)
-            raise ValueError(f"{flag}={value!r}: one of {', '.join(names)}{near}")
+            near = suggest(str(value)[:80], names)
+            raise ValueError(f"{flag}={value!r:.80}: one of {', '.join(names)}{near}")
         return value
     if dataclasses.is_dataclass(hint):
         if isinstance(value, hint):
@@ -107,10 +159,11 @@ def _convert(hint: Any, value: Any, flag: str) -> Any:
         if isinstance(value, tuple | list):
             return _convert_tuple(arguments, value, flag)
     elif hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        with contextlib.suppress(OverflowError):  # a number of 400 digits
+            return float(value)
     elif isinstance(value, origin or hint) and (hint is bool or not isinstance(value, bool)):
         return dict(value) if (origin or hint) is dict else value
-    raise ValueError(f"{flag}={value!r}: expected {getattr(hint, '__name__', hint)}")
+    raise ValueError(f"{flag}={value!r:.80}: expected {getattr(hint, '__name__', hint)}")
 
 
 def _convert_union(options: tuple, value: Any, flag: str) -> Any:
@@ -132,7 +185,9 @@ def _convert_tuple(arguments: tuple, values: Any, flag: str) -> tuple:
         return tuple(values)
     hints = arguments[:1] * len(values) if arguments[-1] is Ellipsis else arguments
     if len(hints) != len(values):
-        raise ValueError(f"{flag}={tuple(values)}: {len(values)} entries; expected {len(hints)}")
+        raise ValueError(
+            f"{flag}={tuple(values)!s:.80}: {len(values)} entries; expected {len(hints)}"
+        )
     return tuple(
         _convert(hint, value, f"{flag}[{i}]") for i, (hint, value) in enumerate(zip(hints, values))
     )

@@ -142,3 +142,57 @@ def test_errors_are_one_line_from_the_command_line(folder, tmp_path):
     assert done.stderr.splitlines()[-1].startswith("error: --output=")
     assert "Traceback" not in done.stderr
     assert (tmp_path / "full" / "file").read_text() == "mine"
+
+
+def test_a_file_among_several_is_named_by_path_or_variant(folder, tmp_path):
+    plain = folder / "diffusion_pytorch_model.safetensors"
+    shutil.copy(plain, folder / "diffusion_pytorch_model.fp16.safetensors")
+    other = shutil.copy(plain, folder / "mine.safetensors")
+    with pytest.raises(ValueError, match=r"several checkpoints .* --path=.*/diffusion"):
+        _run("diffusers", path=folder, output=str(tmp_path / "a"))
+    assert not (tmp_path / "a").exists()
+    _run("diffusers", path=folder, output=str(tmp_path / "b"), variant="fp16")
+    _run("diffusers", path=str(other), output=str(tmp_path / "c"))
+    _same(read_model(tmp_path / "b").parts["base"].params, read_unet(plain)[1])
+
+
+def test_an_output_that_is_a_file_or_too_small_is_said_before_anything_is_read(
+    golden, tmp_path, monkeypatch
+):
+    def never(*_, **__):
+        raise AssertionError("read before the output was checked")
+
+    monkeypatch.setattr("lumiere_jax.convert._read", never)
+    (tmp_path / "file").write_text("mine")
+    path = golden / "if1_unet"
+    with pytest.raises(FileExistsError, match="is not a folder"):
+        _run("diffusers", path=path, output=str(tmp_path / "file"))
+    full = shutil.disk_usage(tmp_path)._replace(free=100)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: full)
+    with pytest.raises(OSError, match="MiB are needed"):
+        _run("diffusers", path=path, output=str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_tokenizer_is_taken_from_the_current_folder(golden, tmp_path, monkeypatch, capsys):
+    shutil.copytree(golden / "t5_hf", tmp_path / "here" / "t5")
+    shutil.copy("data/words/spiece.model", tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    _run("huggingface", path="t5", output="out")
+    assert not (tmp_path / "here" / "out" / "spiece.model").exists()
+    assert "put the encoder's tokenizer there: out/spiece.model" in capsys.readouterr().out
+    shutil.copy("spiece.model", "t5")  # 384 pieces, and the encoder has 200 rows
+    with pytest.raises(ValueError, match="384 tokens"):
+        _run("huggingface", path="t5", output="out2")
+
+
+@pytest.mark.parametrize(
+    "text", ["[1, 2]", "a: &x [1]\nb: *x", "a: [" * 3000, "!!python/name:x", ""]
+)
+def test_a_yaml_that_is_no_plain_mapping_is_named(golden, tmp_path, text):
+    (tmp_path / "m").mkdir()
+    shutil.copy(golden / "if_original" / "stage1.safetensors", tmp_path / "m")
+    (tmp_path / "m" / "config.yml").write_text(text)
+    with pytest.raises(ValueError, match=r"config\.yml is not") as caught:
+        read_unet(tmp_path / "m")
+    assert "\n" not in str(caught.value)

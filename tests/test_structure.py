@@ -2,11 +2,14 @@
 
 import dataclasses
 import json
+import re
 from typing import Literal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from lumiere_jax.structure import differences, flatten, from_dict, to_dict
+from lumiere_jax.structure import check_fields, differences, flatten, from_dict, to_dict
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,3 +72,56 @@ def test_flatten_and_differences_use_dotted_names():
     other = dataclasses.replace(FULL, rate=0.1, inner=Inner(kernel=5, resize=(True, False)))
     assert differences(FULL, other) == {"rate": (1e-3, 0.1), "inner.kernel": (3, 5)}
     assert differences(FULL, FULL) == {}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bounded:
+    steps: int = 1
+    shares: tuple[float, ...] = (0.5,)
+    limit: float | None = None
+
+    def __post_init__(self):
+        check_fields(self, whole={"steps": (0, 9)}, ranges={"shares": (0, 1), "limit": (0, 1)})
+        if self.steps == 9:
+            raise ValueError("nine is too much")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Whole:
+    train: Bounded
+
+
+@pytest.mark.parametrize(
+    ("values", "flag", "message"),
+    [
+        ({"steps": -1}, "--config", "--config.train.steps=-1 lies outside [0, 9]; try 0"),
+        ({"shares": (1, float("nan"))}, "--config", "--config.train.shares[1]=nan lies outside"),
+        ({"limit": 2}, "--config", "--config.train.limit=2.0 lies outside"),
+        ({"steps": 9}, "--config", "nine is too much"),
+        ({"steps": -1}, "c.json: ", "c.json: train.steps=-1 lies outside"),
+        ({"steps": 9}, "c.json: ", "c.json: train: nine is too much"),
+        ({"limit": 10**400}, "c.json: ", "c.json: train.limit=1000"),
+    ],
+    ids=str,
+)
+def test_what_a_dataclass_refuses_is_named_as_the_user_knows_it(values, flag, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        from_dict(Whole, {"train": values}, flag)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.sampled_from(["channels", "rate", "kind", "inner", "remat"]), JSON))
+def test_any_json_is_a_dataclass_or_one_line_that_names_the_flag(values):
+    problem = None
+    try:
+        made = from_dict(Outer, values)
+    except ValueError as error:
+        problem = str(error)
+    assert problem.startswith("--config.") if problem else isinstance(made, Outer)

@@ -67,7 +67,7 @@ class DataConfig:
     caption_feature: str = "caption"
 
     def __post_init__(self):
-        check_fields(self, whole=_RANGES)
+        check_fields(self, whole=_RANGES, prefix="data.")
         if self.text not in ("tokens", "embeddings"):
             raise ValueError(f"data.text={self.text!r}: must be 'tokens' or 'embeddings'")
         for name, whole in (("segment", "frames"), ("crop", "size")):

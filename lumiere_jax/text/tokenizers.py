@@ -2,7 +2,7 @@
 
 All follow T5 (Raffel et al. 2020): pad 0, end of sequence 1, the end token kept when a text is
 cut. The null text of classifier-free guidance is the tokens of the empty string: one end token.
-Texts pass `reading.clean` first, so that the same words give the same tokens wherever they are from.
+Texts pass `reading.clean` first: the same words give the same tokens wherever they come from.
 """
 
 from __future__ import annotations

@@ -19,6 +19,12 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 from lumiere_jax.structure import to_dict
+from lumiere_jax.training.checkpoint_metadata import (
+    check_metadata,
+    remove_unfinished,
+    saved_steps,
+    unreadable_steps,
+)
 from lumiere_jax.training.config import Experiment
 from lumiere_jax.training.state import Params, State, fingerprint
 
@@ -69,24 +75,36 @@ class Checkpoints:
         # Orbax takes absolute paths only; gs:// paths are absolute as they are.
         self.folder = folder if folder.is_absolute() else folder.absolute()
         self._writes = keep is not None
-        self._orbax = ocp.training.Checkpointer(
-            self.folder / "checkpoints",
-            context=_context(),
-            preservation_policy=ocp.training.preservation_policies.LatestN(keep),
-            # What a killed save left behind; not for a reader, whose neighbour may be saving.
-            cleanup_tmp_directories=self._writes,
-        )
+        if self._writes:
+            unreadable = unreadable_steps(self.folder / "checkpoints")
+            if jax.process_count() > 1:  # all have looked before one moves
+                multihost_utils.sync_global_devices("unreadable checkpoints")
+            for step, problem in unreadable.items():
+                self._move_aside(step, problem)  # Orbax would not even open the folder
+            local = "://" not in str(self.folder)
+            if local and jax.process_index() == 0:
+                remove_unfinished(self.folder / "checkpoints")
+            self._orbax = ocp.training.Checkpointer(
+                self.folder / "checkpoints",
+                context=_context(),
+                preservation_policy=ocp.training.preservation_policies.LatestN(keep),
+                # Orbax does it in a thread, which prints a traceback where the program ends early.
+                cleanup_tmp_directories=not local,
+            )
 
     def __enter__(self) -> Checkpoints:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self._orbax.close()
+        if self._writes:
+            self._orbax.close()
 
     @property
     def steps(self) -> list[int]:
         """Steps that are saved, oldest first."""
-        return [checkpoint.step for checkpoint in self._orbax.checkpoints]
+        if self._writes:
+            return [checkpoint.step for checkpoint in self._orbax.checkpoints]
+        return saved_steps(self.folder / "checkpoints")
 
     def save(
         self, step: int, state: State, *, data: Any, experiment: Experiment, frozen: str
@@ -131,6 +149,7 @@ class Checkpoints:
             return shapes
         path = self.folder / FROZEN / digest
         try:
+            check_metadata(path)
             frozen = ocp.load(path, shapes)
             damage = None if fingerprint(frozen) == digest else "its bits have changed"
         except Exception as error:
@@ -178,17 +197,23 @@ class Checkpoints:
         return restored, error or "another process could not read it"
 
     def _read(self, step: int, shapes: dict[str, Any]) -> Restored:
-        kept = self._orbax.checkpointables_metadata(step).custom_metadata
-        trees = self._orbax.load_checkpointables(step, shapes)
+        path = self.folder / "checkpoints" / str(step)
+        check_metadata(path)
+        kept = ocp.checkpointables_metadata(path).custom_metadata
+        trees = ocp.load_checkpointables(path, shapes)
         for name, tree in trees.items():
             if fingerprint(tree) != kept["fingerprints"][name]:
                 raise ValueError(f"the bits of {name!r} have changed")
         return Restored(trees, step, kept["data"], kept["frozen"])
 
     def _set_aside(self, step: int) -> None:
-        """Out of the way of the checkpoint that will be saved at this step again."""
+        """Move a checkpoint out of the way of the one that will be saved at this step again."""
+        self._move_aside(step, "see above")
+        self._orbax.reload()
+
+    def _move_aside(self, step: int, problem: str) -> None:
         target = self.folder / "damaged" / str(step)
-        logging.warning("moving the damaged checkpoint %d to %s", step, target)
+        logging.warning("moving the damaged checkpoint %d to %s (%s)", step, target, problem)
         if jax.process_index() == 0:
             target.parent.mkdir(parents=True, exist_ok=True)
             while target.exists():
@@ -196,7 +221,6 @@ class Checkpoints:
             (self.folder / "checkpoints" / str(step)).rename(target)
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices("damaged checkpoint set aside")
-        self._orbax.reload()
 
 
 def _context() -> ocp.Context:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import os
 import re
+import traceback
 import types
 import typing
 from collections.abc import Sequence
@@ -13,12 +16,13 @@ from absl import flags
 from etils import epath
 from ml_collections import ConfigDict, config_dict
 
+from lumiere_jax.one_line_errors import EXPECTED, one_line
 from lumiere_jax.structure import flatten, from_dict, suggest
 from lumiere_jax.training.config import Experiment
 
 
 def to_config_dict(config: Any) -> ConfigDict:
-    """A dataclass as a ConfigDict in which every setting, also one that is None, can be a flag."""
+    """Return a dataclass as a ConfigDict, where a setting that is None can be a flag too."""
     hints = typing.get_type_hints(type(config))
     values = {}
     for field in dataclasses.fields(config):
@@ -32,7 +36,7 @@ def to_config_dict(config: Any) -> ConfigDict:
 
 
 def _flag_type(hint: Any) -> type:
-    """How to read a setting that is None: as its one other type, or as whatever it looks like."""
+    """Return the type of a setting that is None: its one other type, or whatever it looks like."""
     options = [option for option in typing.get_args(hint) if option is not types.NoneType]
     kind = options[0] if len(options) == 1 else object
     if typing.get_origin(kind) is typing.Literal:
@@ -42,20 +46,45 @@ def _flag_type(hint: Any) -> type:
 
 
 def to_experiment(config: ConfigDict) -> Experiment:
-    """The experiment of a ConfigDict, after the flags have changed it.
+    """Return the experiment of a ConfigDict, after the flags have changed it.
+
+    A `~` at the beginning of a path is the home folder.
 
     Raises:
       ValueError: a setting that does not exist, or has the wrong type, or breaks a dataclass's own
         rules.
     """
-    return from_dict(Experiment, config.to_dict())
+    return from_dict(Experiment, _expand(config.to_dict()))
+
+
+def _expand(value: Any, name: str = "") -> Any:
+    """Return settings with the home folder in place of `~`."""
+    if isinstance(value, dict):
+        return {key: _expand(item, key) for key, item in value.items()}
+    if name in ("tokenizer", "start_from") and isinstance(value, str):
+        return os.path.expanduser(value)
+    if name == "source" and isinstance(value, str):
+        kind, colon, folder = value.partition(":")
+        if kind in ("records", "images"):
+            return kind + colon + os.path.expanduser(folder)
+    return value
+
+
+def with_home(argv: Sequence[str]) -> list[str]:
+    """Return arguments in which the home folder stands for `~` in `--config=~/x.py:base`."""
+    match = (re.match(r"(--?config=)(.*)", argument, re.DOTALL) for argument in argv)
+    return [
+        found[1] + os.path.expanduser(found[2]) if found else argument
+        for found, argument in zip(match, argv)
+    ]
 
 
 def load_config(value: str) -> ConfigDict:
-    """`configs/demo.py:base` -> what `get_config("base")` in that file returns.
+    """Return what `get_config("base")` returns in the file of `configs/demo.py:base`.
 
     Raises:
       FileNotFoundError: no such file.
+      Exception: whatever the file raises.
     """
     name, _, argument = value.partition(":")
     path = epath.Path(name)
@@ -63,24 +92,55 @@ def load_config(value: str) -> ConfigDict:
         raise FileNotFoundError(f"--config={name}: no such file; try --config=configs/demo.py:base")
     module = types.ModuleType(path.stem)
     module.__file__ = str(path)  # for what stands beside it
-    exec(compile(path.read_text(), str(path), "exec"), module.__dict__)
+    exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
+    if not hasattr(module, "get_config"):
+        raise ValueError(f"--config={name} has no function get_config; see configs/demo.py")
     return module.get_config(argument) if argument else module.get_config()
 
 
-def explain_flags(argv: Sequence[str], error: Exception) -> str:
-    """One line on what is wrong with the `--config…` flags, with the nearest that exists."""
+def explain_flags(argv: Sequence[str], error: Exception) -> str | None:
+    """Return one line on what is wrong with the `--config…` flags, with the nearest that exists.
+
+    Args:
+      argv: the arguments.
+      error: what parsing them raised.
+
+    Returns:
+      None where the arguments and the file are right, so that the fault is this program's.
+    """
     if isinstance(error, flags.UnrecognizedFlagError):
         return str(error).splitlines()[0]
-    files = [match[1] for argument in argv if (match := re.match(r"--?config=(.*)", argument))]
-    if not files:
+    file = _config_file(argv)
+    if file is None:
         return "--config is missing; try --config=configs/demo.py:base"
     try:
-        known = flatten(load_config(files[-1]).to_dict())
-    except (OSError, ValueError, KeyError) as wrong:
-        return str(wrong)
+        known = flatten(load_config(file).to_dict())
+    except Exception as wrong:
+        return _explain_file(file, wrong)
     for argument in argv:
         match = re.match(r"--?config\.([\w.]+)", argument)
         if match and match[1] not in known:
             near = suggest(match[1], known, "--config.")
             return f"--config.{match[1]} is no setting{near}"
-    return str(error).splitlines()[0]
+    # What the flags' own package raises about a value; no other fault of ours is of these kinds.
+    return one_line(error) if isinstance(error, ValueError | TypeError | flags.Error) else None
+
+
+def _config_file(argv: Sequence[str]) -> str | None:
+    files = [match[1] for argument in argv if (match := re.match(r"--?config=(.*)", argument))]
+    files += [value for flag, value in itertools.pairwise(argv) if flag in ("--config", "-config")]
+    return files[-1] if files else None
+
+
+def _explain_file(file: str, error: Exception) -> str:
+    """Return where in a configuration file a fault lies, unless the file itself refuses."""
+    name = file.partition(":")[0]
+    if isinstance(error, SyntaxError):
+        return f"{name}: line {error.lineno}: {type(error).__name__}: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == name]
+    expected = isinstance(error, EXPECTED)
+    if not lines or (expected and frames[-1].filename == name):
+        return one_line(error) if expected else f"--config={file}: {one_line(error)}"
+    kind = "" if expected else f"{type(error).__name__}: "
+    return f"{name}: line {lines[-1]}: {kind}{one_line(error)}"

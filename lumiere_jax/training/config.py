@@ -8,17 +8,28 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import re
 from typing import Literal
 
 from etils import epath
 
 from lumiere_jax.diffusion import DiffusionConfig, SamplerConfig
 from lumiere_jax.input_pipeline import DataConfig
+from lumiere_jax.json_files import check_unicode, plain_name, read_json
 from lumiere_jax.models import T5Config, UNetConfig
 from lumiere_jax.parallel import MeshConfig
-from lumiere_jax.structure import differences, from_dict, to_dict
+from lumiere_jax.structure import (
+    check_fields,
+    check_range,
+    check_whole,
+    differences,
+    from_dict,
+    to_dict,
+)
 from lumiere_jax.training.optimizer import OptimizerConfig
 from lumiere_jax.training.super_resolution import SuperResolutionConfig
+from lumiere_jax.video.new_file import replaced_file
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,6 +77,24 @@ class TrainConfig:
     stop_after_skipped: int = 10
     stall_seconds: float = 300.0
 
+    def __post_init__(self):
+        some, or_none = (1, 10**9), (0, 10**9)  # steps: more than any run has made
+        check_fields(
+            self,
+            whole=dict.fromkeys(("steps", "save_every", "evaluate_every"), or_none)
+            | dict.fromkeys(("log_every", "keep", "stop_after_skipped"), some)
+            | {"low_rank": (0, 4096), "accumulate": (1, 1 << 20), "evaluation_batches": (0, 10**6)},
+            ranges=dict.fromkeys(("ema_decay", "text_dropout"), (0, 1))
+            | {"stall_seconds": (0.1, 1e6)},  # a timer of the operating system: eleven days
+        )
+        try:
+            re.compile(self.trainable)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ValueError(
+                f"trainable={self.trainable!r:.80} is no regular expression ({error}); "
+                "'.' trains all, 'temporal' the temporal half"
+            ) from None
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
@@ -105,6 +134,10 @@ class Experiment:
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
 
     def __post_init__(self):
+        check_range("frame_rate", self.frame_rate, 0.01, 1000)
+        check_whole("seed", self.seed, 0, 2**32 - 1)
+        plain_name(self.stage, "--config.stage")  # a folder of the run
+        check_unicode(self.name)
         self._check_geometry()
         self._check_text()
         self._check_masks()
@@ -198,23 +231,36 @@ MAY_CHANGE = (
 
 
 def read_experiment(path: epath.PathLike) -> Experiment:
-    """The experiment that a work directory was started with.
+    """Return the experiment that a work directory was started with.
 
     Args:
       path: its `config.json`.
 
     Raises:
       FileNotFoundError: there is none.
+      ValueError: it is not JSON, or holds a setting that this program does not know.
     """
     path = epath.Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path.parent} holds no training run (no {path.name})")
-    return from_dict(Experiment, json.loads(path.read_text()))
+    advice = "checkpoints/<step>/_CHECKPOINT_METADATA has it too, as custom_metadata.experiment"
+    return from_dict(Experiment, read_json(path, advice=advice), f"{path}: ")
 
 
 def write_experiment(path: epath.PathLike, experiment: Experiment) -> None:
-    """Keeps the experiment beside its checkpoints."""
-    epath.Path(path).write_text(json.dumps(to_dict(experiment), indent=2) + "\n")
+    """Keep the experiment beside its checkpoints; the file is replaced whole or not at all."""
+    text = json.dumps(to_dict(_with_full_paths(experiment)), indent=2, allow_nan=False)
+    with replaced_file(path) as file:
+        file.write_text(text + "\n")
+
+
+def _with_full_paths(experiment: Experiment) -> Experiment:
+    """Return the experiment with a tokenizer that is found again from any folder."""
+    data = experiment.data
+    if data.tokenizer == "bytes" or "://" in data.tokenizer:
+        return experiment
+    data = dataclasses.replace(data, tokenizer=os.path.abspath(data.tokenizer))
+    return dataclasses.replace(experiment, data=data)
 
 
 def check_same_run(old: Experiment, new: Experiment, folder: epath.PathLike) -> None:
@@ -225,7 +271,7 @@ def check_same_run(old: Experiment, new: Experiment, folder: epath.PathLike) -> 
     """
     changed = {
         key: values
-        for key, values in differences(old, new).items()
+        for key, values in differences(*map(_with_full_paths, (old, new))).items()
         if not key.startswith(MAY_CHANGE)
     }
     if changed:

@@ -15,6 +15,7 @@ from lumiere_jax.training.config import Experiment, read_experiment
 from lumiere_jax.training.objective import make_objective
 from lumiere_jax.training.state import Params, merge_params, split_params
 from lumiere_jax.weights import describe_model, read_model
+from lumiere_jax.weights.parts import stage_names
 
 
 class Run(NamedTuple):
@@ -33,7 +34,7 @@ class Run(NamedTuple):
 
 
 def load_run(folder: epath.PathLike, *, mesh: Mesh | None = None) -> Run:
-    """Settings and averaged weights of the newest undamaged checkpoint of a stage.
+    """Return the settings and averaged weights of the newest undamaged checkpoint of a stage.
 
     Args:
       folder: work directory of one stage, such as `runs/demo/base`.
@@ -64,7 +65,7 @@ def load_run(folder: epath.PathLike, *, mesh: Mesh | None = None) -> Run:
 
 
 def load_weights(source: epath.PathLike, *, mesh: Mesh, text: bool = True) -> Params:
-    """The weights that a new stage starts from: of a training run, or of a model folder.
+    """Return the weights that a new stage starts from: of a training run, or of a model folder.
 
     Args:
       source: work directory of a stage, or a folder with a `model.json`, of which the first stage
@@ -82,7 +83,10 @@ def load_weights(source: epath.PathLike, *, mesh: Mesh, text: bool = True) -> Pa
     if not (source / "model.json").exists():
         return load_run(source, mesh=mesh).params
     description = describe_model(source)
-    first = description.settings.get("stages", [n for n in description.parts if n != "text"])[0]
+    stages = stage_names(description)
+    if not stages:
+        raise ValueError(f"{source} has a text encoder and no U-Net to start from")
+    first = stages[0]
     wanted = [first, *(["text"] if text and "text" in description.parts else [])]
 
     def shardings(shapes):

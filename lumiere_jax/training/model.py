@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import jax
@@ -53,7 +54,7 @@ def run_model(folder: epath.PathLike) -> Model:
     parts = {}
     if first.experiment.text is not None:
         data = first.experiment.data
-        text = TextSettings(tokenizer=data.tokenizer, length=data.text_length)
+        text = TextSettings(tokenizer=_full_path(data.tokenizer), length=data.text_length)
         parts["text"] = Part(
             config=first.experiment.text, params=first.params["text"], settings=to_json(text)
         )
@@ -70,6 +71,20 @@ def run_model(folder: epath.PathLike) -> Model:
         "trained": {name: {"steps": run.step} for name, run in runs.items()},
     }
     return Model(parts=parts, settings=settings)
+
+
+def _full_path(tokenizer: str) -> str:
+    """Return a run's tokenizer, which is looked for in its full place and nowhere else.
+
+    Raises:
+      ValueError: a relative path, as earlier versions kept it: of which folder is not known.
+    """
+    if tokenizer != "bytes" and "://" not in tokenizer and not os.path.isabs(tokenizer):
+        raise ValueError(
+            f"the run's config.json names its tokenizer by a relative path, {tokenizer}: write "
+            "the full path there (data.tokenizer)"
+        )
+    return tokenizer
 
 
 def has_style(folder: epath.PathLike) -> bool:

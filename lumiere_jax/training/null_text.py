@@ -42,7 +42,7 @@ def _stored(experiment: Experiment) -> Text | None:
             stored = np.load(file, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path} is not an array ({error}); embed the captions again") from None
-    width = experiment.model.text_dim
+    width = experiment.model.text_dim or 0
     if not isinstance(stored, np.ndarray) or stored.ndim != 2 or stored.shape[-1] != width:
         shape = getattr(stored, "shape", None)
         raise ValueError(f"{path} holds an array of shape {shape}, expected [l, {width}]")

@@ -9,6 +9,8 @@ import jax
 import optax
 from optax.contrib import MuonDimensionNumbers, muon
 
+from lumiere_jax.structure import check_fields
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
@@ -42,6 +44,23 @@ class OptimizerConfig:
     weight_decay: float = 0.0
     clip_norm: float = 1.0
     matrix_rms: float = 0.2
+
+    def __post_init__(self):
+        # NaN, infinity and signs turned round are refused; the bounds are no advice.
+        decays = dict.fromkeys(("beta1", "beta2"), (0, 1 - 1e-9))  # at 1 the bias correction is 0/0
+        check_fields(
+            self,
+            whole={"warmup_steps": (0, 10**9)},
+            ranges=decays
+            | {
+                "learning_rate": (0, 100),
+                "final_fraction": (0, 1),
+                "epsilon": (0, 1),
+                "weight_decay": (0, 1e6),
+                "clip_norm": (0, 1e12),
+                "matrix_rms": (1e-6, 1e6),
+            },
+        )
 
 
 def learning_rate_schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:

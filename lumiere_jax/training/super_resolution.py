@@ -8,6 +8,7 @@ own code (`stage.refine_conditions`), so that training and sampling cannot diffe
 from __future__ import annotations
 
 import dataclasses
+import typing
 from typing import Any
 
 import jax
@@ -22,9 +23,11 @@ from lumiere_jax.diffusion import (
     denoiser_from_network,
     sample,
 )
+from lumiere_jax.diffusion.multidiffusion import WEIGHTS
 from lumiere_jax.models import UNetConfig
 from lumiere_jax.models.ssr import Upsampling, downsample, upsample
 from lumiere_jax.stage import StageSettings, refine_conditions
+from lumiere_jax.structure import check_choice, check_fields
 
 LAST_LEVEL = 0.999  # as for IF's 1000 levels: at 1 nothing of the clip would be left
 
@@ -51,19 +54,16 @@ class SuperResolutionConfig:
     weights: str = "uniform"
 
     def __post_init__(self):
-        if self.factor < 2:
-            raise ValueError(f"super_resolution.factor={self.factor}: must be at least 2")
+        check_fields(
+            self,
+            whole={"factor": (2, 64), "overlap": (0, 1 << 16)},
+            ranges={"augmentation": (0, 1), "sampling_augmentation": (0, LAST_LEVEL)},
+        )
+        check_choice("weights", self.weights, WEIGHTS)
+        check_choice("upsampling", self.upsampling, typing.get_args(Upsampling))
         low, high = self.augmentation
-        if not 0 <= low <= high <= 1:
-            raise ValueError(
-                f"super_resolution.augmentation={self.augmentation} must rise within [0, 1]; "
-                "use (0.0, 1.0)"
-            )
-        if not 0 <= self.sampling_augmentation < 1:
-            raise ValueError(
-                f"super_resolution.sampling_augmentation={self.sampling_augmentation} must lie in "
-                "[0, 1); use 0.2"
-            )
+        if low > high:
+            raise ValueError(f"augmentation={self.augmentation} must rise; use (0.0, 1.0)")
 
     def check(self, model: UNetConfig, size: int) -> None:
         """Raises a ValueError unless the model refines, and clips of `size` pixels shrink."""

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from etils import epath
 
+from lumiere_jax.json_files import read_bytes
 from lumiere_jax.weights.safetensors_file import TensorInfo
 from lumiere_jax.weights.tensor_folder import Tensors
 
@@ -43,6 +45,7 @@ _ATTENTION = {"norm": "group_norm", "norm_encoder": "norm_cross", "proj_out": "t
 _POSITION = ("encoder_pooling.1.positional_embedding", "add_embedding.pool.positional_embedding")
 # DeepFloyd multiplies by this number where diffusers divides by a configured one.
 _SKIP_FACTOR = 0.7071
+_MAX_YAML = 1 << 16  # bytes; they have one page
 _DEFAULTS = {"num_head_channels": 64, "att_pool_heads": 64, "activation": "gelu"}
 
 
@@ -59,17 +62,51 @@ def is_deepfloyd(source: Tensors) -> bool:
     return "input_blocks.0.0.weight" in source.tensors
 
 
+def read_yaml(path: epath.Path, advice: str = "") -> dict[str, Any]:
+    """Read one of DeepFloyd's own configurations.
+
+    Raises:
+      ValueError: not YAML, not a mapping, or YAML with aliases, which can stand for any amount.
+    """
+    import yaml  # Flax depends on the parser.
+
+    class Plain(yaml.SafeLoader):
+        def compose_node(self, parent, index):
+            if self.check_event(yaml.AliasEvent):
+                raise ValueError("it has an alias (*name)")
+            return super().compose_node(parent, index)
+
+    try:
+        found = yaml.load(read_bytes(path, _MAX_YAML), Plain)  # safe: no tags but plain values
+    except Exception as error:  # what is no YAML ends in any of a dozen types
+        problem = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(f"{path} is not plain YAML: {problem[0]:.200}; {advice}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is not a mapping of settings; {advice}")
+    return found
+
+
+def original_fields(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings of a DeepFloyd configuration, which may stand one level down."""
+    found = config.get("original_config") or config.get("params") or config
+    return found if isinstance(found, Mapping) else config
+
+
 def diffusers_fields(config: Mapping[str, Any], source: Tensors) -> dict[str, Any]:
-    """DeepFloyd's configuration in diffusers' fields; what tensors tell is left to them.
+    """Return DeepFloyd's configuration in diffusers' fields; what tensors tell is left to them.
 
     Fields that are not given are those of the published models; stage II is the one with an
     embedding of the augmentation level (`aug_proj`).
     """
-    config = config.get("original_config") or config.get("params") or config
     stage_two = "aug_proj.0.weight" in source.tensors
-    found = _DEFAULTS | dict(config)
-    efficient = found.get("efficient_activation", stage_two)
-    scale = 1 / _SKIP_FACTOR if found.get("scale_skip_connection", stage_two) else 1.0
+    found = _DEFAULTS | dict(original_fields(config))
+    efficient, scaled = (
+        found.get(name, stage_two) for name in ("efficient_activation", "scale_skip_connection")
+    )
+    for name, value in (("efficient_activation", efficient), ("scale_skip_connection", scaled)):
+        if not isinstance(value, bool):
+            raise ValueError(f"{source.where}: {name} is {value!r:.40}, expected true or false")
+    scale = 1 / _SKIP_FACTOR if scaled else 1.0
     return {
         "act_fn": found["activation"],
         "addition_embed_type": "text",
@@ -114,7 +151,7 @@ class DeepFloydTensors:
         for inner, name in (_ATTENTION if ".attentions." in ours else _RESIDUAL).items():
             self._add(f"{theirs}.{inner}", f"{ours}.{name}")
         query = self._source.tensors.get(f"{theirs}.qkv.weight")
-        if query is not None:
+        if query is not None and len(query.shape) > 1:
             alone = query.shape[0] == query.shape[1]  # stage II attends to the text only
             for part, name in enumerate(("to_q",) if alone else ("to_q", "to_k", "to_v")):
                 self._add(f"{theirs}.qkv", f"{ours}.{name}", part, 1 if alone else 3)
@@ -123,12 +160,14 @@ class DeepFloydTensors:
 
     def _info(self, found: _Source) -> TensorInfo:
         shape, dtype = self._source.tensors[found.name]
+        if not shape or shape[0] % found.parts:
+            raise ValueError(f"{self.where}: {found.name} is {shape}, which is no IF U-Net's")
         if len(shape) == 3 and shape[-1] == 1:  # a convolution with one tap is a dense layer
             shape = shape[:-1]
         return TensorInfo((shape[0] // found.parts, *shape[1:]), dtype)
 
     def read(self, name: str) -> np.ndarray:
-        """The tensor of that name, cut out of a fused one where it is part of one."""
+        """Return the tensor of that name, cut out of a fused one where it is part of one."""
         found = self._sources[name]
         array = self._source.read(found.name)
         if found.parts > 1:

@@ -12,22 +12,25 @@ from lumiere_jax.weights.dataclass_json import to_json
 from lumiere_jax.weights.model_folder import Model, Part, check_text_widths
 from lumiere_jax.weights.scheduler import scheduler_settings
 from lumiere_jax.weights.t5 import read_t5
+from lumiere_jax.weights.tensor_folder import is_tensors_file
+from lumiere_jax.weights.tokenizer_file import find_tokenizer
 from lumiere_jax.weights.unet import read_unet, sample_size
 
 TOKENS = 77
 """Tokens that IF was trained with; its output depends on their number, padding included."""
-TOKENIZER = "spiece.model"
 
 
 def import_diffusers(
     path: epath.PathLike, *, name: str | None = None, variant: str | None = None, dtype: Any = None
 ) -> Model:
-    """A U-Net folder, or a pipeline's with `unet`, and perhaps `scheduler` and `text_encoder`.
+    """Return the model of a U-Net folder, or of a pipeline's.
+
+    A pipeline has `unet`, and perhaps `scheduler` and `text_encoder`.
 
     Args:
       path: what `read_unet` reads.
       name: of the U-Net in the model; `base`, or `ssr` for a super-resolution U-Net, when None.
-      variant: `fp16` where a folder holds both precisions.
+      variant: such as `fp16`, where a folder holds several.
       dtype: storage dtype; None keeps the files'.
 
     Raises:
@@ -42,31 +45,26 @@ def import_diffusers(
     parts = {name: Part(config=config, params=params, settings=settings)}
     if (epath.Path(path) / "text_encoder").exists():
         parts |= import_t5(path, **options).parts
-    model = Model(parts=parts, settings={"name": epath.Path(path).name, "stages": [name]})
+    folder = epath.Path(path).parent if is_tensors_file(path) else epath.Path(path)
+    model = Model(parts=parts, settings={"name": folder.name, "stages": [name]})
     check_text_widths(model)
     return model
 
 
 def import_t5(path: epath.PathLike, *, variant: str | None = None, dtype: Any = None) -> Model:
-    """A T5 encoder, of Hugging Face or t5x, as the part `text`.
+    """Return a T5 encoder, of Hugging Face or t5x, as the part `text`.
 
-    Its tokenizer is `bytes` for ByT5; else `spiece.model` beside it, or the name of that file
-    where there is none yet: it belongs into the model folder.
+    Its tokenizer is `bytes` for ByT5; else `spiece.model` beside it, by its place; where there is
+    none yet, the place where it should be.
     """
     config, params = read_t5(path, variant=variant, dtype=dtype)
-    tokenizer = "bytes" if config.vocabulary_size == 384 else _find_tokenizer(epath.Path(path))
+    tokenizer = "bytes" if config.vocabulary_size == 384 else find_tokenizer(path)
     settings = {"tokenizer": tokenizer, "length": TOKENS}
     return Model(parts={"text": Part(config=config, params=params, settings=settings)})
 
 
-def _find_tokenizer(path: epath.Path) -> str:
-    places = (path / "tokenizer", path, path.parent / "tokenizer", path.parent)
-    found = [place / TOKENIZER for place in places if (place / TOKENIZER).exists()]
-    return str(found[0]) if found else TOKENIZER
-
-
 def _settings(path: epath.PathLike, config: UNetConfig) -> dict[str, Any]:
-    """The diffusion and the sampling of the pipeline, and IF's own where it does not say."""
+    """Return the diffusion and the sampling of the pipeline, and IF's own where it does not say."""
     stage_two = config.low_resolution
     learned = config.out_channels == 2 * config.in_channels
     diffusion = DiffusionConfig(
@@ -91,7 +89,7 @@ def _settings(path: epath.PathLike, config: UNetConfig) -> dict[str, Any]:
 
 
 def without_learned_variance(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings that sample with a fixed variance: an inflated model has not learned one."""
+    """Return settings that sample with a fixed variance: an inflated model has not learned one."""
     sampler = dict(settings.get("sampler", {}))
     if sampler.get("variance") == "learned":
         sampler["variance"] = "small"

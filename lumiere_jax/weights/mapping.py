@@ -13,6 +13,7 @@ from lumiere_jax.weights.tensor_folder import Tensors
 from lumiere_jax.weights.tree import (
     Params,
     Shardings,
+    check_floating,
     check_same_names,
     flat_shardings,
     flatten,
@@ -72,7 +73,7 @@ def read_entries(
     dtype: Any = None,
     ignore: Callable[[str], bool] = lambda name: False,
 ) -> Params:
-    """Reads every parameter of `shapes`, one at a time, onto its devices.
+    """Read every parameter of `shapes`, one at a time, onto its devices.
 
     All names and shapes are checked before the first tensor is read.
 
@@ -85,7 +86,8 @@ def read_entries(
       ignore: names in the file that are no part of this network.
 
     Raises:
-      ValueError: tensors missing, not understood, or of another shape; lists them.
+      ValueError: tensors missing, not understood, of another shape, or of whole numbers (a
+        quantised checkpoint); lists them.
     """
     entries = list(entries)
     found = [name for name in source.tensors if not ignore(name)]
@@ -93,7 +95,8 @@ def read_entries(
     expected = {path: tuple(leaf.shape) for path, leaf in flatten(shapes).items()}
     check_same_names([entry.path for entry in entries], expected, "name table")
     for path, name, layout in entries:
-        stored = source.tensors[name].shape
+        stored, kind = source.tensors[name]
+        check_floating(kind, f"{source.where}: {name}")
         if layout.shape(stored) != expected[path]:
             raise ValueError(
                 f"{source.where}: {name} is {stored}, which does not fit {path} {expected[path]}"
@@ -110,7 +113,7 @@ def read_entries(
 def write_entries(
     path: epath.PathLike, entries: Iterable[Entry], params: Params, *, dtype: Any = None
 ) -> None:
-    """Writes parameters under the names and in the layouts of `entries` as one safetensors file."""
+    """Write parameters under the names and in the layouts of `entries` as one safetensors file."""
     flat = flatten(params)
     by_name = {entry.name: entry for entry in entries}
 

@@ -14,27 +14,31 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import numpy as np
 from etils import epath
 
 from lumiere_jax.models import T5Config, UNetConfig, network
+from lumiere_jax.video.new_file import new_file
 from lumiere_jax.weights.dataclass_json import from_json, to_json
+from lumiere_jax.weights.description import VERSION, check_network_name, read_description
 from lumiere_jax.weights.safetensors_file import SafetensorsFile, write_parameters
 from lumiere_jax.weights.style import Style, write_style
+from lumiere_jax.weights.tokenizer_file import copy_tokenizer, tokenizer_name
 from lumiere_jax.weights.tree import (
     Params,
     Shardings,
+    check_floating,
     check_same_names,
     flat_shardings,
     flatten,
     place,
+    refuse_full,
     unflatten,
 )
 
-VERSION = 1
 _CONFIG_TYPES = {kind.__name__: kind for kind in (UNetConfig, T5Config)}
 
 
@@ -47,7 +51,8 @@ class Part:
       params: its parameters; None where only the description was read.
       settings: anything that JSON and dataclasses hold, such as `{"diffusion": DiffusionConfig(…),
         "frames": 16, "size": 64}`. Read back as plain values; `from_json` makes a dataclass of
-        them. A `tokenizer` that is a file is copied into the folder, and found there again.
+        them. A `tokenizer` is "bytes", or the place of a SentencePiece model, which is copied into
+        the folder, and found there again.
     """
 
     config: Any
@@ -66,7 +71,7 @@ class Model:
 def write_model(
     folder: epath.PathLike, model: Model, *, style: Style | None = None, dtype: Any = None
 ) -> None:
-    """Writes a model folder. `model.json` comes last: a folder without it is unfinished.
+    """Write a model folder. `model.json` comes last: a folder without it is unfinished.
 
     Args:
       folder: a folder that does not exist yet, or is empty.
@@ -76,53 +81,53 @@ def write_model(
 
     Raises:
       FileExistsError: something is in the folder already.
-      ValueError: parameters that are not those of the configuration, or a text encoder of another
-        width than the U-Nets read.
+      ValueError: parameters that are not those of the configuration, a text encoder of another
+        width than the U-Nets read, or a tokenizer that is no SentencePiece model or has more
+        pieces than the encoder has rows.
     """
     folder = epath.Path(folder)
     check_text_widths(model)
-    if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is not empty; choose another --output or remove it")
+    refuse_full(folder)
     description = {"format": "lumiere_jax", "version": VERSION, "networks": {}}
     description["settings"] = to_json(dict(model.settings))
     for name, part in model.parts.items():
         description["networks"][name] = _describe(name, part)
+    text = json.dumps(description, indent=2, allow_nan=False)
     folder.mkdir(parents=True, exist_ok=True)
+    for part in model.parts.values():
+        copy_tokenizer(part.config, part.settings, folder)
     for name, part in model.parts.items():
         write_parameters(folder / f"{name}.safetensors", flatten(part.params), dtype)
-        tokenizer = epath.Path(part.settings.get("tokenizer", "bytes"))
-        if tokenizer.is_file() and not (folder / tokenizer.name).exists():
-            tokenizer.copy(folder / tokenizer.name)
     if style is not None:
         write_style(folder / "style", style, dtype=dtype)
-    (folder / "model.json").write_text(json.dumps(description, indent=2) + "\n")
+    with new_file(folder / "model.json") as file:
+        file.write_text(text + "\n")
 
 
 def _describe(name: str, part: Part) -> dict[str, Any]:
-    """The entry of one network in `model.json`, once its parameters are known to fit."""
+    """Return the entry of one network in `model.json`, once its parameters are known to fit."""
     kind = type(part.config).__name__
     if kind not in _CONFIG_TYPES:
         raise ValueError(f"{name}: a model holds {' or '.join(_CONFIG_TYPES)}, not {kind}")
-    if not name.replace("_", "").isalnum():
-        raise ValueError(f"{name!r} cannot name a network; letters, digits and _ can, like 'base'")
+    check_network_name(name, "model")
     if part.params is None:
         raise ValueError(f"{name}: no parameters to write")
     shapes = {path: leaf.shape for path, leaf in flatten(part.params).items()}
     _check_shapes(shapes, part.config, f"network {name}")
     settings = to_json(dict(part.settings))
     if "tokenizer" in settings:
-        settings["tokenizer"] = epath.Path(settings["tokenizer"]).name
+        settings["tokenizer"] = tokenizer_name(settings["tokenizer"])
     return {
         "type": kind,
         "config": to_json(part.config),
         "file": f"{name}.safetensors",
-        "parameters": sum(int(np.prod(shape)) for shape in shapes.values()),
+        "parameters": sum(math.prod(shape) for shape in shapes.values()),
         "settings": settings,
     }
 
 
 def check_text_widths(model: Model) -> None:
-    """Every U-Net can read the states of the model's text encoder.
+    """Check that every U-Net can read the states of the model's text encoder.
 
     Raises:
       ValueError: the widths differ.
@@ -138,7 +143,7 @@ def check_text_widths(model: Model) -> None:
 
 
 def _check_shapes(found: dict[str, tuple[int, ...]], config: Any, where: str) -> Params:
-    """The configuration's tree of shapes, once `found` is known to have the same."""
+    """Return the configuration's tree of shapes, once `found` is known to have the same."""
     shapes = network(config).shapes()
     expected = {path: leaf.shape for path, leaf in flatten(shapes).items()}
     check_same_names(found, expected, where)
@@ -149,30 +154,29 @@ def _check_shapes(found: dict[str, tuple[int, ...]], config: Any, where: str) ->
 
 
 def describe_model(folder: epath.PathLike) -> Model:
-    """What `model.json` says, without reading any parameter.
+    """Return what `model.json` says, without reading any parameter.
+
+    A tokenizer that is a file is given by its full place in the folder, also where it is missing.
 
     Raises:
       FileNotFoundError: no `model.json` there.
-      ValueError: a format, version, network type or field that this program does not know.
+      ValueError: not JSON, a format, version, network type or field that this program does not
+        know, or a file outside the folder.
     """
     path = epath.Path(folder) / "model.json"
     if not path.exists():
         raise FileNotFoundError(
             f"{path}: no such file; `python -m lumiere_jax.convert` makes a model folder"
         )
-    description = json.loads(path.read_text())
-    if description.get("format") != "lumiere_jax" or description.get("version") != VERSION:
-        raise ValueError(f"{path}: expected format lumiere_jax, version {VERSION}")
+    networks, settings = read_description(path)
     parts = {}
-    for name, entry in description["networks"].items():
-        if entry["type"] not in _CONFIG_TYPES:
-            raise ValueError(f"{path}: {name} has the unknown type {entry['type']}")
+    for name, entry in networks.items():
         config = from_json(_CONFIG_TYPES[entry["type"]], entry["config"], f"{path}: {name}")
-        settings = dict(entry["settings"])
-        if (beside := path.parent / settings.get("tokenizer", "bytes")).is_file():
-            settings["tokenizer"] = str(beside)
-        parts[name] = Part(config=config, settings=settings)
-    model = Model(parts=parts, settings=description["settings"])
+        part_settings = dict(entry["settings"])
+        if part_settings.get("tokenizer", "bytes") != "bytes":
+            part_settings["tokenizer"] = str(path.parent / part_settings["tokenizer"])
+        parts[name] = Part(config=config, settings=part_settings)
+    model = Model(parts=parts, settings=settings)
     check_text_widths(model)
     return model
 
@@ -184,7 +188,7 @@ def read_model(
     shardings: Mapping[str, Shardings] | None = None,
     dtype: Any = None,
 ) -> Model:
-    """Reads a model folder, tensor by tensor, each onto its devices.
+    """Read a model folder, tensor by tensor, each onto its devices.
 
     Args:
       folder: what `write_model` wrote.
@@ -214,4 +218,6 @@ def _read_params(path: epath.Path, config: Any, shardings: Shardings, dtype: Any
     file = SafetensorsFile(path)
     found = {name: info.shape for name, info in file.tensors.items()}
     target = flat_shardings(shardings, _check_shapes(found, config, str(path)))
+    for name, info in file.tensors.items():
+        check_floating(info.dtype, f"{path}: {name}")
     return unflatten({name: place(file.read(name), target[name], dtype) for name in found})

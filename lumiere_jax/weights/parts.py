@@ -9,7 +9,7 @@ from lumiere_jax.weights.model_folder import Model, Part
 
 
 def unet_part(model: Model, name: str | None) -> tuple[str, Part]:
-    """The U-Net of that name, or the only one.
+    """Return the U-Net of that name, or the only one.
 
     Raises:
       ValueError: no such U-Net, or several to choose from.
@@ -22,8 +22,14 @@ def unet_part(model: Model, name: str | None) -> tuple[str, Part]:
     return name, unets[name]
 
 
+def stage_names(model: Model) -> list[str]:
+    """Return the names of the U-Nets that run one after the other."""
+    unets = [name for name, part in model.parts.items() if isinstance(part.config, UNetConfig)]
+    return list(model.settings.get("stages") or unets)
+
+
 def text_part(model: Model) -> Part:
-    """The model's text encoder.
+    """Return the model's text encoder.
 
     Raises:
       ValueError: it has none.
@@ -35,5 +41,5 @@ def text_part(model: Model) -> Part:
 
 
 def replace_part(model: Model, name: str, part: Part) -> Model:
-    """The model with another part under that name."""
+    """Return the model with another part under that name."""
     return dataclasses.replace(model, parts={**model.parts, name: part})

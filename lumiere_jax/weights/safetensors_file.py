@@ -8,6 +8,7 @@ memory map, so that the pages of tensors already on the device do not stay in ho
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -15,6 +16,9 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 from etils import epath
+
+from lumiere_jax.json_files import check_regular, parse_json
+from lumiere_jax.video.new_file import refuse_existing
 
 _DTYPES = {
     "F64": np.dtype(np.float64),
@@ -29,7 +33,10 @@ _DTYPES = {
     "BOOL": np.dtype(np.bool_),
 }
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+_MAX_AXES = 32  # NumPy has 64
 _MAX_HEADER = 100_000_000  # The format's own limit; a larger number means another kind of file.
+_POINTER = b"version https://git-lfs"
+AGAIN = "download it again"
 
 
 class TensorInfo(NamedTuple):
@@ -37,6 +44,11 @@ class TensorInfo(NamedTuple):
 
     shape: tuple[int, ...]
     dtype: np.dtype
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of its data."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 class SafetensorsFile:
@@ -48,60 +60,97 @@ class SafetensorsFile:
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file is cut short or is not in this format.
+      ValueError: the file is cut short or is not in this format: tensors that overlap, leave a gap,
+        or reach past the end. Bytes after the last tensor are ignored.
     """
 
     def __init__(self, path: epath.PathLike):
         self.path = epath.Path(path)
         if not self.path.exists():
             raise FileNotFoundError(f"{self.path}: no such file")
-        header, self._start = _read_header(self.path)
-        header.pop("__metadata__", None)
+        check_regular(self.path)
+        header, self._start, size = _read_header(self.path)
         self._offsets: dict[str, int] = {}
         self.tensors: dict[str, TensorInfo] = {}
-        size = self.path.stat().length
+        ranges = []
         for name, entry in header.items():
-            self._add(name, entry, size)
+            info, begin, end = _entry(entry, f"{self.path}: {name!r:.100}")
+            if self._start + end > size:
+                raise ValueError(
+                    f"{self.path} is truncated: {name!r:.100} ends at byte {self._start + end} "
+                    f"of {size}; {AGAIN}"
+                )
+            self.tensors[name], self._offsets[name] = info, self._start + begin
+            ranges.append((begin, end, name))
+        self._check_contiguous(sorted(ranges))
 
-    def _add(self, name: str, entry: dict, size: int) -> None:
-        if entry["dtype"] not in _DTYPES:
-            raise ValueError(f"{self.path}: {name} has the dtype {entry['dtype']}; expected BF16")
-        info = TensorInfo(tuple(entry["shape"]), _DTYPES[entry["dtype"]])
-        begin, end = entry["data_offsets"]
-        if end - begin != int(np.prod(info.shape, dtype=np.int64)) * info.dtype.itemsize:
-            raise ValueError(f"{self.path}: {name} {info.shape} has {end - begin} bytes of data")
-        if self._start + end > size:
-            raise ValueError(
-                f"{self.path} is truncated: {name} ends at byte {self._start + end} "
-                f"of {size}; download it again"
-            )
-        self.tensors[name], self._offsets[name] = info, self._start + begin
+    def _check_contiguous(self, ranges: list[tuple[int, int, str]]) -> None:
+        """Raise a ValueError unless every byte up to the last tensor's end has one tensor."""
+        position = 0
+        for begin, end, name in ranges:
+            if begin != position:
+                problem = "overlaps another tensor" if begin < position else "leaves a gap"
+                raise ValueError(f"{self.path}: {name!r:.100} {problem} at byte {begin}; {AGAIN}")
+            position = end
 
     def read(self, name: str) -> np.ndarray:
-        """The tensor of that name, in the precision it is stored in."""
+        """Return the tensor of that name, in the precision it is stored in."""
         info = self.tensors[name]
-        count = int(np.prod(info.shape, dtype=np.int64)) * info.dtype.itemsize
         with self.path.open("rb") as file:
             file.seek(self._offsets[name])
-            data = file.read(count)
-        if len(data) != count:
-            raise ValueError(f"{self.path} is truncated at {name}; download it again")
+            data = file.read(info.bytes)
+        if len(data) != info.bytes:
+            raise ValueError(f"{self.path} is truncated at {name}; {AGAIN}")
         return np.frombuffer(data, info.dtype).reshape(info.shape)
 
 
-def _read_header(path: epath.Path) -> tuple[dict, int]:
-    """The JSON header and the byte where the tensors begin."""
-    problem = f"{path} is not a safetensors file, or is truncated in its header; download it again"
+def _read_header(path: epath.Path) -> tuple[dict[str, Any], int, int]:
+    """Return the header's tensors, the byte where their data begin, and the file's size."""
+    size = path.stat().length
     with path.open("rb") as file:
         prefix = file.read(8)
         length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
-        if not 2 <= length <= _MAX_HEADER:
-            raise ValueError(problem)
-        try:
-            header = json.loads(file.read(length))
-        except ValueError:
-            raise ValueError(problem) from None
-    return header, 8 + length
+        if not 2 <= length <= min(_MAX_HEADER, size - 8):
+            raise ValueError(_not_safetensors(path, prefix + file.read(len(_POINTER))))
+        data = file.read(length)
+    header = parse_json(data, f"the header of {path}")
+    if not isinstance(header, dict):
+        raise ValueError(f"the header of {path} is not an object; {AGAIN}")
+    metadata = header.pop("__metadata__", None)
+    known = {} if metadata is None else metadata
+    if not isinstance(known, dict) or not all(isinstance(text, str) for text in known.values()):
+        raise ValueError(f"the header of {path} has a __metadata__ that is not text; {AGAIN}")
+    return header, 8 + length, size
+
+
+def _not_safetensors(path: epath.Path, begin: bytes) -> str:
+    if begin.startswith(_POINTER):
+        return f"{path} is a Git LFS pointer, not the file itself; run git lfs pull"
+    if begin.lstrip().startswith(b"<"):
+        return f"{path} is a web page, not a safetensors file; {AGAIN}"
+    return f"{path} is not a safetensors file, or is truncated in its header; {AGAIN}"
+
+
+def _entry(entry: Any, where: str) -> tuple[TensorInfo, int, int]:
+    """Return what one entry of a header says: the tensor, and where its data begin and end."""
+    fields = ("dtype", "shape", "data_offsets")
+    if not isinstance(entry, dict) or any(field not in entry for field in fields):
+        raise ValueError(f"{where} lacks one of {', '.join(fields)}; {AGAIN}")
+    dtype, shape, offsets = (entry[field] for field in fields)
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
+        raise ValueError(f"{where} has the dtype {dtype!r:.40}; expected F32, F16 or BF16")
+    for field, value in (("shape", shape), ("data_offsets", offsets)):
+        numbers = isinstance(value, list) and all(type(number) is int for number in value)
+        if not numbers or min(value, default=0) < 0 or len(value) > _MAX_AXES:
+            raise ValueError(f"{where} has the {field} {value!r:.80}; {AGAIN}")
+    if len(offsets) != 2 or offsets[0] > offsets[1]:
+        raise ValueError(f"{where} has the data_offsets {offsets}; {AGAIN}")
+    info = TensorInfo(tuple(shape), _DTYPES[dtype])
+    if offsets[1] - offsets[0] != info.bytes:
+        raise ValueError(f"{where} {info.shape} has {offsets[1] - offsets[0]} bytes of data")
+    if max(shape, default=0) > np.iinfo(np.int64).max:  # of a tensor with another side of 0
+        raise ValueError(f"{where} has the shape {shape!r:.80}; {AGAIN}")
+    return info, *offsets
 
 
 def write_safetensors(
@@ -110,35 +159,34 @@ def write_safetensors(
     read: Callable[[str], np.ndarray],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes `read(name)` for every name in `tensors`, holding one at a time.
+    """Write `read(name)` for every name in `tensors`, holding one at a time.
 
     Raises:
       FileExistsError: the file is there already.
       ValueError: a tensor differs from its announced shape or dtype.
     """
     path = epath.Path(path)
-    if path.exists():
-        raise FileExistsError(f"{path} exists; name another file or remove it")
+    refuse_existing(path)
     header: dict = {"__metadata__": dict(metadata)} if metadata else {}
     position = 0
     for name, info in tensors.items():
-        size = int(np.prod(info.shape, dtype=np.int64)) * info.dtype.itemsize
         entry = {"dtype": _NAMES[info.dtype], "shape": list(info.shape)}
-        header[name] = entry | {"data_offsets": [position, position + size]}
-        position += size
+        header[name] = entry | {"data_offsets": [position, position + info.bytes]}
+        position += info.bytes
     encoded = json.dumps(header, separators=(",", ":")).encode()
     encoded += b" " * (-len(encoded) % 8)  # Tensors start aligned.
-    with path.open("wb") as file:
+    # "x" follows no link that somebody has put there meanwhile; object stores do not know it.
+    with path.open("wb") if "://" in str(path) else open(path, "xb") as file:
         file.write(struct.pack("<Q", len(encoded)) + encoded)
         for name, info in tensors.items():
             array = np.asarray(read(name))
-            if (array.shape, array.dtype) != info:
+            if (array.shape, array.dtype) != tuple(info):
                 raise ValueError(f"{path}: {name} is {array.dtype}{array.shape}, not {info}")
             file.write(np.ascontiguousarray(array).tobytes())
 
 
 def write_parameters(path: epath.PathLike, flat: Mapping[str, Any], dtype: Any = None) -> None:
-    """Writes named arrays, of JAX or NumPy.
+    """Write named arrays, of JAX or NumPy.
 
     Args:
       path: of the new file.

@@ -7,14 +7,17 @@ refused at any other. Guidance and steps are the pipeline's call arguments, and 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
 
 from lumiere_jax.diffusion import DiffusionConfig, SamplerConfig
+from lumiere_jax.json_files import read_json
 from lumiere_jax.models import UNetConfig
+from lumiere_jax.structure import check_range
+from lumiere_jax.weights.safetensors_file import AGAIN
+from lumiere_jax.weights.tensor_folder import is_tensors_file
 
 FILE = "scheduler_config.json"
 _SCHEDULES = {
@@ -54,7 +57,7 @@ _DEFAULTS = {
 def scheduler_settings(
     path: epath.PathLike, unet: UNetConfig, diffusion: DiffusionConfig, sampler: SamplerConfig
 ) -> tuple[DiffusionConfig, SamplerConfig]:
-    """What a pipeline's scheduler file says, and `diffusion` and `sampler` where there is none.
+    """Return what a pipeline's scheduler file says; `diffusion` and `sampler` without one.
 
     Args:
       path: a pipeline's folder, with `scheduler/scheduler_config.json` in it, or its `unet` folder.
@@ -78,22 +81,26 @@ def scheduler_settings(
     noising = _find(epath.Path(path), "image_noising_scheduler")
     if noising is not None:
         _check_same_noise(noising, found)
-    return _diffusion(file, found, learned), _sampler(found, sampler)
+    try:
+        return _diffusion(found, learned), _sampler(found, sampler)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
 
 
 def _find(path: epath.Path, name: str) -> epath.Path | None:
-    """The scheduler's file in a pipeline, or beside the `unet` that is part of one."""
+    """Return the scheduler's file in a pipeline, or beside the `unet` that is part of one."""
+    path = path.parent if is_tensors_file(path) else path
     pipeline = path.parent if path.name == "unet" else path
     file = pipeline / name / FILE
     return file if file.exists() else None
 
 
 def _read(file: epath.Path) -> dict[str, Any]:
-    """All fields, with values that we compute."""
-    try:
-        found = _DEFAULTS | json.loads(file.read_text())
-    except (ValueError, TypeError):
-        raise ValueError(f"{file} is not a JSON object; download it again") from None
+    """Return all fields, with values that we compute."""
+    found = _DEFAULTS | read_json(file, advice=AGAIN)
+    for field in ("clip_sample", "thresholding", "rescale_betas_zero_snr"):
+        if not isinstance(found[field], bool):
+            raise ValueError(f"{file}: {field} is {found[field]!r:.40}, expected true or false")
     allowed: dict[str, tuple[Any, ...]] = {
         "_class_name": ("DDPMScheduler",),
         "num_train_timesteps": (1000,),
@@ -103,7 +110,7 @@ def _read(file: epath.Path) -> dict[str, Any]:
         "prediction_type": tuple(_PREDICTIONS),
         "timestep_spacing": ("leading", "trailing", "linspace"),
     }
-    if found["beta_schedule"] in _BETAS:
+    if found["beta_schedule"] in tuple(_BETAS):
         start, end = _BETAS[found["beta_schedule"]]
         allowed |= {"beta_start": (start,), "beta_end": (end,)}
     if found["timestep_spacing"] == "leading":
@@ -113,37 +120,33 @@ def _read(file: epath.Path) -> dict[str, Any]:
     for field, values in allowed.items():
         if found[field] not in values:
             choice = " or ".join(repr(value) for value in values)
-            raise ValueError(f"{file}: {field} is {found[field]!r}, expected {choice}")
+            raise ValueError(f"{file}: {field} is {found[field]!r:.80}, expected {choice}")
     if found["thresholding"]:
-        _check_thresholding(file, found)
+        check_range(
+            f"{file}: dynamic_thresholding_ratio", found["dynamic_thresholding_ratio"], 0, 1
+        )
+        check_range(f"{file}: sample_max_value", found["sample_max_value"], 1, 1000)
     return found
 
 
-def _check_thresholding(file: epath.Path, found: Mapping[str, Any]) -> None:
-    ranges = {"dynamic_thresholding_ratio": (0, 1), "sample_max_value": (1, 1000)}
-    for field, (low, high) in ranges.items():
-        if not low <= found[field] <= high:
-            raise ValueError(f"{file}: {field} is {found[field]!r}, expected {low} to {high}")
-
-
 def _check_same_noise(noising: epath.Path, found: Mapping[str, Any]) -> None:
-    """Here the low-resolution picture is noised by the schedule of the network that reads it."""
+    """Refuse another noise for the low-resolution picture than that of the network that reads it.
+
+    Here both have one schedule.
+    """
     theirs = _read(noising)
     for field in ("beta_schedule", "rescale_betas_zero_snr"):
         if theirs[field] != found[field]:
             raise ValueError(f"{noising}: {field} is {theirs[field]!r}, expected {found[field]!r}")
 
 
-def _diffusion(file: epath.Path, found: Mapping[str, Any], learned: bool) -> DiffusionConfig:
-    try:
-        return DiffusionConfig(
-            schedule=_SCHEDULES[found["beta_schedule"]],
-            prediction=_PREDICTIONS[found["prediction_type"]],
-            zero_terminal_snr=found["rescale_betas_zero_snr"],
-            learned_variance=learned,
-        )
-    except ValueError as error:
-        raise ValueError(f"{file}: {error}") from None
+def _diffusion(found: Mapping[str, Any], learned: bool) -> DiffusionConfig:
+    return DiffusionConfig(
+        schedule=_SCHEDULES[found["beta_schedule"]],
+        prediction=_PREDICTIONS[found["prediction_type"]],
+        zero_terminal_snr=found["rescale_betas_zero_snr"],
+        learned_variance=learned,
+    )
 
 
 def _sampler(found: Mapping[str, Any], sampler: SamplerConfig) -> SamplerConfig:

@@ -16,9 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
+from lumiere_jax.json_files import read_json
 from lumiere_jax.models.stunet import OBSERVATION, TEMPORAL
-from lumiere_jax.weights.safetensors_file import SafetensorsFile, write_parameters
-from lumiere_jax.weights.tree import Params, flatten, unflatten
+from lumiere_jax.video.new_file import new_file
+from lumiere_jax.weights.safetensors_file import AGAIN, SafetensorsFile, write_parameters
+from lumiere_jax.weights.tree import Params, check_floating, flatten, refuse_full, unflatten
 
 FORMAT = {"format": "lumiere_jax style", "version": 1}
 
@@ -43,12 +45,12 @@ class Style:
 
 
 def add_factors(params: Params, factors: Params) -> Params:
-    """The parameters with the product of each pair of factors added; any jax or NumPy arrays.
+    """Return the parameters, any arrays, with the product of each pair of factors added.
 
     Raises:
       ValueError: factors of another architecture.
     """
-    flat, difference = flatten(params), flatten(factors)
+    flat, difference = flatten(params), flatten(factors)  # pairs: `read_style` has seen to that
     names = {path.rpartition("/")[0] for path in difference}
     for name in sorted(names):
         down, up = (difference[f"{name}/{end}"].astype(np.float32) for end in ("down", "up"))
@@ -61,7 +63,7 @@ def add_factors(params: Params, factors: Params) -> Params:
 
 
 def stylize_params(params: Params, style: Style, alpha: float) -> Params:
-    """The video model's parameters `alpha` of the way to the style.
+    """Return the video model's parameters `alpha` of the way to the style.
 
     0 gives the model's own spatial weights and 1 the style's, bit for bit; what is temporal, or
     reads an observed video, is the model's at every alpha.
@@ -95,7 +97,7 @@ def _is_video(path: str) -> bool:
 
 
 def write_style(folder: epath.PathLike, style: Style, *, dtype: Any = None) -> None:
-    """Writes a style's folder; `style.json` last, so that one without it is unfinished.
+    """Write a style's folder; `style.json` last, so that one without it is unfinished.
 
     Args:
       folder: a folder that does not exist yet, or is empty.
@@ -106,18 +108,18 @@ def write_style(folder: epath.PathLike, style: Style, *, dtype: Any = None) -> N
       FileExistsError: something is in the folder already.
     """
     folder = epath.Path(folder)
-    if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is not empty; name another folder or remove it")
+    refuse_full(folder)
     folder.mkdir(parents=True, exist_ok=True)
     kind = "factors" if style.factors is not None else "weights"
     flat = flatten(getattr(style, kind))
     write_parameters(folder / "style.safetensors", flat, dtype)
     description = FORMAT | {"kind": kind, "settings": dict(style.settings)}
-    (folder / "style.json").write_text(json.dumps(description, indent=2) + "\n")
+    with new_file(folder / "style.json") as file:
+        file.write_text(json.dumps(description, indent=2) + "\n")
 
 
 def read_style(folder: epath.PathLike) -> Style:
-    """Reads what `write_style` wrote.
+    """Read what `write_style` wrote.
 
     Raises:
       FileNotFoundError: no `style.json` there.
@@ -127,12 +129,39 @@ def read_style(folder: epath.PathLike) -> Style:
     path = folder / "style.json"
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file; train a style (--config=…:style)")
-    description = json.loads(path.read_text())
+    description = read_json(path, advice=AGAIN)
     if {name: description.get(name) for name in FORMAT} != FORMAT:
         raise ValueError(f"{path}: expected {FORMAT['format']}, version {FORMAT['version']}")
-    kind = description["kind"]
+    kind, settings = description.get("kind"), description.get("settings")
     if kind not in ("weights", "factors"):
-        raise ValueError(f"{path}: kind={kind!r} is neither 'weights' nor 'factors'")
+        raise ValueError(f"{path}: kind={kind!r:.80} is neither 'weights' nor 'factors'")
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path}: settings is {settings!r:.40}, expected an object")
     file = SafetensorsFile(folder / "style.safetensors")
+    for name, info in file.tensors.items():
+        check_floating(info.dtype, f"{file.path}: {name!r:.100}")
+        if any(above in file.tensors for above in _folders(name)):
+            raise ValueError(f"{file.path}: {name!r:.100} lies below another parameter")
+    if kind == "factors":
+        _check_factors(file)
     tree = unflatten({name: file.read(name) for name in file.tensors})
-    return Style(**{kind: tree}, settings=description["settings"])
+    return Style(**{kind: tree}, settings=settings)
+
+
+def _folders(name: str) -> list[str]:
+    """Return `a`, `a/b` of `a/b/c`."""
+    parts = name.split("/")
+    return ["/".join(parts[:i]) for i in range(1, len(parts))]
+
+
+def _check_factors(file: SafetensorsFile) -> None:
+    """Raise a ValueError unless the tensors are pairs of matrices that can be multiplied."""
+    names = {name.rpartition("/")[0] for name in file.tensors}
+    if not names:
+        raise ValueError(f"{file.path} has no factors")
+    for name in names:
+        down, up = (file.tensors.get(f"{name}/{end}", ((), None))[0] for end in ("down", "up"))
+        if len(down) != 2 or len(up) != 2 or down[1] != up[0]:
+            raise ValueError(f"{file.path}: {name!r:.100} needs down [n, rank] and up [rank, m]")
+    if len(file.tensors) != 2 * len(names):
+        raise ValueError(f"{file.path}: expected nothing but down and up of each matrix")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 from etils import epath
 
+from lumiere_jax.json_files import read_json
 from lumiere_jax.models import T5Config, network
 from lumiere_jax.weights.mapping import read_entries
+from lumiere_jax.weights.safetensors_file import AGAIN
 from lumiere_jax.weights.t5_names import hugging_face_entries, t5x_entries
 from lumiere_jax.weights.t5x import INDEX, T5xCheckpoint, write_t5x_arrays
-from lumiere_jax.weights.tensor_folder import Tensors, open_tensors
+from lumiere_jax.weights.tensor_folder import Tensors, is_tensors_file, open_tensors
 from lumiere_jax.weights.tree import Params, Shardings, flatten
+from lumiere_jax.weights.unet_config import named_theirs
 
 # Hugging Face's name of each number, and T5's default where the file leaves it out.
 _FIELDS = {
@@ -27,7 +29,7 @@ _FIELDS = {
     "max_distance": ("relative_attention_max_distance", 128),
     "norm_epsilon": ("layer_norm_epsilon", 1e-6),
 }
-# The encoder's table once more, and the half that encoders do without.
+# The encoder's table under its other name, and the half that encoders do without.
 _HF_IGNORED = ("encoder.embed_tokens.", "decoder.", "lm_head.")
 
 
@@ -38,7 +40,7 @@ def read_t5(
     shardings: Shardings = None,
     dtype: Any = None,
 ) -> tuple[T5Config, Params]:
-    """Reads a T5 encoder in its stored precision, tensor by tensor.
+    """Read a T5 encoder in its stored precision, tensor by tensor.
 
     Args:
       folder: Hugging Face's (config.json and safetensors; also a diffusers pipeline with
@@ -59,9 +61,12 @@ def read_t5(
         entries, ignored = t5x_entries(config), ("decoder/",)
     else:
         folder = folder / "text_encoder" if (folder / "text_encoder").exists() else folder
-        config = _config_from_json(folder / "config.json")
+        beside = folder.parent if is_tensors_file(folder) else folder
+        config = _config_from_json(beside / "config.json")
         source = open_tensors(folder, variant)
-        entries, ignored = hugging_face_entries(config), _HF_IGNORED
+        table = _without_second_table(source)
+        entries = hugging_face_entries(config, table)
+        ignored = tuple(name for name in _HF_IGNORED if not table.startswith(name))
     shapes = network(config).shapes()
     params = read_entries(
         source, entries, shapes, ignore=lambda name: name.startswith(ignored), **options
@@ -70,7 +75,7 @@ def read_t5(
 
 
 def write_t5x(folder: epath.PathLike, config: T5Config, params: Params, step: int = 0) -> None:
-    """Writes an encoder as a t5x checkpoint directory.
+    """Write an encoder as a t5x checkpoint directory.
 
     Raises:
       FileExistsError: something is in the folder already.
@@ -83,42 +88,71 @@ def write_t5x(folder: epath.PathLike, config: T5Config, params: Params, step: in
 
 
 def _config_from_json(path: epath.Path) -> T5Config:
-    """The configuration in Hugging Face's config.json.
+    """Return the configuration in Hugging Face's config.json.
 
     Raises:
       ValueError: a model whose mathematics is not that of T5 v1.1.
     """
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file; give a folder with config.json beside it")
-    found = json.loads(path.read_text())
+    found = read_json(path, advice=AGAIN)
     if found.get("model_type") != "t5":
-        raise ValueError(f"{path}: model_type {found.get('model_type')!r} is not 't5'")
+        raise ValueError(f"{path}: model_type {found.get('model_type')!r:.80} is not 't5'")
     form = found.get("feed_forward_proj", "relu")
     if form != "gated-gelu" or found.get("dense_act_fn", "gelu_new") != "gelu_new":
         raise ValueError(
-            f"{path}: feed_forward_proj {form!r} is another family of T5; this reads v1.1 and "
+            f"{path}: feed_forward_proj {form!r:.80} is another family of T5; this reads v1.1 and "
             "ByT5, which say 'gated-gelu', such as google/t5-v1_1-xxl"
         )
-    return T5Config(**{ours: found.get(*theirs) for ours, theirs in _FIELDS.items()})
+    try:
+        return T5Config(**{ours: found.get(*theirs) for ours, theirs in _FIELDS.items()})
+    except ValueError as error:
+        raise ValueError(f"{path}: {named_theirs(str(error), _FIELDS)}") from None
+
+
+def _without_second_table(source: Tensors) -> str:
+    """Return the name of the token table: `shared.weight`, or the encoder's where it is alone.
+
+    Raises:
+      ValueError: both are there and differ: not the T5 that this program computes.
+    """
+    table, second = "shared.weight", "encoder.embed_tokens.weight"
+    if second not in source.tensors:
+        return table
+    if table not in source.tensors:
+        return second
+    if source.tensors[table].shape != source.tensors[second].shape or not np.array_equal(
+        source.read(table), source.read(second), equal_nan=True
+    ):
+        raise ValueError(
+            f"{source.where}: {second} differs from {table}; expected one table under two names"
+        )
+    return table
 
 
 def _config_from_t5x(source: Tensors) -> T5Config:
-    """The configuration that the arrays' shapes imply; t5x keeps it in gin files elsewhere."""
+    """Return the configuration that the arrays' shapes imply; t5x keeps it in gin files."""
 
-    def shape(name: str) -> tuple[int, ...]:
+    def shape(name: str) -> tuple[int, int]:
         if name not in source.tensors:
             raise ValueError(f"{source.where}: no {name}; expected the arrays of a T5 v1.1 encoder")
-        return source.tensors[name].shape
+        found = source.tensors[name].shape
+        if len(found) != 2:
+            raise ValueError(f"{source.where}: {name} is {found}; expected a matrix")
+        return found
 
     vocabulary_size, width = shape("token_embedder/embedding")
     heads, buckets = shape("encoder/relpos_bias/rel_embedding")
     layers = {name.split("/")[1] for name in source.tensors if name.startswith("encoder/layers_")}
-    return T5Config(
-        vocabulary_size=vocabulary_size,
-        width=width,
-        feed_forward=shape("encoder/layers_0/mlp/wi_0/kernel")[1],
-        heads=heads,
-        head_dim=shape("encoder/layers_0/attention/query/kernel")[1] // heads,
-        layers=len(layers),
-        buckets=buckets,
-    )
+    try:
+        return T5Config(
+            vocabulary_size=vocabulary_size,
+            width=width,
+            feed_forward=shape("encoder/layers_0/mlp/wi_0/kernel")[1],
+            heads=heads,
+            head_dim=shape("encoder/layers_0/attention/query/kernel")[1] // max(heads, 1),
+            layers=len(layers),
+            buckets=buckets,
+        )
+    except ValueError as error:
+        raise ValueError(f"{source.where}: {error}") from None

@@ -20,10 +20,15 @@ _BLOCK = (
 _HF_BIAS = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
 
 
-def hugging_face_entries(config: T5Config) -> list[Entry]:
-    """Every parameter under its name in `T5EncoderModel`."""
+def hugging_face_entries(config: T5Config, table: str = "shared.weight") -> list[Entry]:
+    """Return every parameter under its name in `T5EncoderModel`.
+
+    Args:
+      config: the architecture.
+      table: the token table's name.
+    """
     entries = [
-        Entry("token_embedding/embedding", "shared.weight", SAME),
+        Entry("token_embedding/embedding", table, SAME),
         Entry("relative_bias/embedding", _HF_BIAS, SAME),
         Entry("final_norm/scale", "encoder.final_layer_norm.weight", SAME),
     ]
@@ -36,7 +41,7 @@ def hugging_face_entries(config: T5Config) -> list[Entry]:
 
 
 def t5x_entries(config: T5Config) -> list[Entry]:
-    """Every parameter under its path in t5x's parameter tree."""
+    """Return every parameter under its path in t5x's parameter tree."""
     entries = [
         Entry("token_embedding/embedding", "token_embedder/embedding", SAME),
         Entry("relative_bias/embedding", "encoder/relpos_bias/rel_embedding", TRANSPOSED),

@@ -15,12 +15,17 @@ import numpy as np
 import tensorstore
 from etils import epath
 
-from lumiere_jax.weights.safetensors_file import TensorInfo
-from lumiere_jax.weights.tree import Params, flatten, unflatten
+from lumiere_jax.json_files import plain_name, read_bytes
+from lumiere_jax.video.new_file import new_file
+from lumiere_jax.weights.safetensors_file import AGAIN, TensorInfo
+from lumiere_jax.weights.tree import Params, flatten, refuse_full, unflatten
+from lumiere_jax.weights.zarr_metadata import check_zarr
 
 INDEX = "checkpoint"
 _VERSION = 3
 _ARRAY, _SCALAR = 1, 3  # Flax's msgpack extension types.
+_DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32")
+_MAX_DEPTH = 32  # a T5's parameters nest five deep
 
 
 class T5xCheckpoint:
@@ -32,7 +37,8 @@ class T5xCheckpoint:
 
     Raises:
       FileNotFoundError: no index, or an array's directory is missing.
-      ValueError: not a checkpoint of this format.
+      ValueError: not a checkpoint of this format, or an array that is not as the index says, or
+        lacks chunks.
     """
 
     def __init__(self, folder: epath.PathLike):
@@ -41,36 +47,66 @@ class T5xCheckpoint:
         path = self._folder / INDEX
         if not path.exists():
             raise FileNotFoundError(f"{path}: no such file; give a folder like checkpoint_1000000")
-        try:
-            index = msgpack.unpackb(path.read_bytes(), ext_hook=_decode_array, strict_map_key=False)
-            target = index["optimizer"]["target"]
-        except (ValueError, KeyError, TypeError):
-            raise ValueError(f"{path} is not the index of a t5x checkpoint") from None
-        self._leaves = _leaves(target)
+        self._leaves = _leaves(_read_index(path), str(path))
         self.tensors = {name: self._info(leaf) for name, leaf in self._leaves.items()}
 
     def read(self, name: str) -> np.ndarray:
-        """The array of that path, all of its chunks."""
+        """Return the array of that path, all of its chunks.
+
+        Raises:
+          ValueError: a chunk is damaged.
+        """
         leaf = self._leaves[name]
-        return (
-            leaf if isinstance(leaf, np.ndarray) else np.asarray(self._open(leaf).read().result())
-        )
+        if isinstance(leaf, np.ndarray):
+            return leaf
+        path = self._path(leaf)
+        try:
+            store = tensorstore.open(_spec(path), read=True, open=True).result()
+            return np.asarray(store.read().result())
+        except Exception as error:  # damage shows as any of several types
+            raise ValueError(f"{path}: {str(error).splitlines()[0]:.300}") from None
 
     def _info(self, leaf: Any) -> TensorInfo:
         if isinstance(leaf, np.ndarray):
             return TensorInfo(leaf.shape, leaf.dtype)
-        store = self._open(leaf)
-        return TensorInfo(tuple(store.shape), np.dtype(store.dtype.numpy_dtype))
-
-    def _open(self, leaf: Mapping[str, Any]) -> tensorstore.TensorStore:
-        name = leaf["kvstore"]["path"].rstrip("/").rsplit("/", 1)[-1]
-        path = self._folder / name
-        if not path.exists():
+        path = self._path(leaf)
+        if not path.is_dir():
             raise FileNotFoundError(f"{path}: no such array, but {self._folder / INDEX} names it")
-        try:
-            return tensorstore.open(_spec(path), read=True, open=True).result()
-        except ValueError as error:
-            raise ValueError(f"{path}: {str(error).splitlines()[0]}") from None
+        metadata = leaf.get("metadata", {})
+        return check_zarr(path, metadata if isinstance(metadata, dict) else {})
+
+    def _path(self, leaf: Mapping[str, Any]) -> epath.Path:
+        """Return where an array lies: beside the index, wherever it was written to at first."""
+        store = leaf["kvstore"]
+        where = store.get("path") if isinstance(store, dict) else None
+        if not isinstance(where, str):
+            raise ValueError(f"{self._folder / INDEX}: an array without a path; {AGAIN}")
+        name = where.rstrip("/").rpartition("/")[2]
+        return self._folder / plain_name(name, str(self._folder / INDEX))
+
+
+def _read_index(path: epath.Path) -> Mapping[str, Any]:
+    """Return the tree of the parameters in a msgpack index."""
+    try:
+        index = msgpack.unpackb(
+            read_bytes(path), ext_hook=_decode_array, strict_map_key=False, object_pairs_hook=_once
+        )
+        target = index["optimizer"]["target"]
+        if not isinstance(target, dict):
+            raise TypeError
+    # msgpack's own errors have no common type, and its limits follow from the file's size.
+    except Exception as error:
+        raise ValueError(
+            f"{path} is not the index of a t5x checkpoint ({type(error).__name__}); {AGAIN}"
+        ) from None
+    return target
+
+
+def _once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key comes twice")
+    return found
 
 
 def _spec(path: epath.Path) -> dict[str, Any]:
@@ -84,29 +120,37 @@ def _spec(path: epath.Path) -> dict[str, Any]:
     return {"driver": "zarr", "kvstore": {"driver": "file", "path": text + "/"}}
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Path → array or TensorStore specification."""
-    leaves = {}
+def _leaves(tree: Mapping[str, Any], where: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return path → array or TensorStore specification."""
+    if len(above) > _MAX_DEPTH:
+        raise ValueError(f"{where} nests deeper than {_MAX_DEPTH} levels; {AGAIN}")
+    leaves: dict[str, Any] = {}
     for key, value in tree.items():
-        if isinstance(value, Mapping) and "kvstore" not in value:
-            leaves |= _leaves(value, f"{prefix}{key}/")
+        if not isinstance(key, str) or "/" in key:
+            raise ValueError(f"{where}: {key!r:.80} cannot name a parameter; {AGAIN}")
+        if isinstance(value, dict) and "kvstore" not in value:
+            leaves |= _leaves(value, where, (*above, key))
+        elif isinstance(value, dict | np.ndarray):
+            leaves["/".join((*above, key))] = value
         else:
-            leaves[f"{prefix}{key}"] = value
+            raise ValueError(f"{where}: {key!r:.80} is no array; {AGAIN}")
     return leaves
 
 
 def _decode_array(code: int, data: bytes) -> np.ndarray:
-    """An array as Flax packs it: (shape, dtype name, bytes)."""
+    """Return an array as Flax packs it: (shape, dtype name, bytes)."""
     if code not in (_ARRAY, _SCALAR):
         raise ValueError(f"unknown msgpack extension {code}")
     shape, dtype, buffer = msgpack.unpackb(data, raw=True)
     dtype = dtype.decode() if isinstance(dtype, bytes) else dtype
+    if dtype not in _DTYPES or any(type(size) is not int or size < 0 for size in shape):
+        raise ValueError(f"an array of {dtype!r:.40}")
     array = np.frombuffer(buffer, jnp.dtype(dtype))
     return array.reshape(shape if code == _ARRAY else ())
 
 
 def write_t5x_arrays(folder: epath.PathLike, arrays: Mapping[str, Any], step: int) -> None:
-    """Writes arrays by t5x path as a checkpoint that t5x restores as parameters.
+    """Write arrays by t5x path as a checkpoint that t5x restores as parameters.
 
     The index is written last and names the step; there is no optimizer state, as in t5x's own
     released checkpoints with `save_optimizer_state=False`.
@@ -115,8 +159,7 @@ def write_t5x_arrays(folder: epath.PathLike, arrays: Mapping[str, Any], step: in
       FileExistsError: something is in the folder already.
     """
     folder = epath.Path(folder)
-    if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is not empty; choose another --output or remove it")
+    refuse_full(folder)
     folder.mkdir(parents=True, exist_ok=True)
     target = {}
     for path, array in flatten(unflatten(dict(arrays))).items():
@@ -125,11 +168,12 @@ def write_t5x_arrays(folder: epath.PathLike, arrays: Mapping[str, Any], step: in
         "version": _VERSION,
         "optimizer": {"target": unflatten(target), "state": {"step": np.int32(step)}},
     }
-    (folder / INDEX).write_bytes(msgpack.packb(index, default=_encode_array))
+    with new_file(folder / INDEX) as file:
+        file.write_bytes(msgpack.packb(index, default=_encode_array))
 
 
 def _write_array(folder: epath.Path, path: str, array: np.ndarray) -> dict[str, Any]:
-    """Writes one zarr directory; returns its entry in the index."""
+    """Write one zarr directory; returns its entry in the index."""
     name = "target." + path.replace("/", ".")
     metadata = {
         "chunks": list(array.shape),
@@ -138,6 +182,7 @@ def _write_array(folder: epath.Path, path: str, array: np.ndarray) -> dict[str, 
     }
     dtype = array.dtype.name
     spec = _spec(folder / name) | {"metadata": metadata, "dtype": dtype}
+    spec["store_data_equal_to_fill_value"] = True  # a chunk of zeros is a chunk
     store = tensorstore.open(spec, create=True, delete_existing=False).result()
     store.write(array).result()
     return {

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
 from etils import epath
 
-from lumiere_jax.weights.safetensors_file import SafetensorsFile, TensorInfo
+from lumiere_jax.json_files import plain_name, read_json
+from lumiere_jax.weights.safetensors_file import AGAIN, SafetensorsFile, TensorInfo
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+_INDEX = ".safetensors.index"
+_SHARD = re.compile(r"-\d{5}-of-\d{5}\.safetensors$")
 
 
 class Tensors(Protocol):
@@ -26,77 +29,115 @@ class Tensors(Protocol):
     tensors: Mapping[str, TensorInfo]
 
     def read(self, name: str) -> np.ndarray:
-        """The tensor of that name, in the precision it is stored in."""
+        """Return the tensor of that name, in the precision it is stored in."""
         ...
 
 
 class SafetensorsSet:
-    """The tensors of one or several safetensors files."""
+    """The tensors of one or several safetensors files.
 
-    def __init__(self, where: str, files: list[SafetensorsFile]):
-        self.where = where
-        self._files = {name: file for file in files for name in file.tensors}
-        self.tensors = {name: file.tensors[name] for name, file in self._files.items()}
+    Args:
+      where: file or folder, for error messages.
+      files: name of each tensor → the file that holds it.
+    """
+
+    def __init__(self, where: str, files: Mapping[str, SafetensorsFile]):
+        self.where, self._files = where, files
+        self.tensors = {name: file.tensors[name] for name, file in files.items()}
 
     def read(self, name: str) -> np.ndarray:
+        """Return the tensor of that name, in the precision it is stored in."""
         return self._files[name].read(name)
 
 
 def open_tensors(path: epath.PathLike, variant: str | None = None) -> SafetensorsSet:
-    """The tensors of a safetensors file, or of the checkpoint in a folder.
+    """Return the tensors of a safetensors file, of an index, or of the checkpoint in a folder.
 
     A folder may hold one file, or an index (`*.index.json`) and its shards, and each of them also
-    in half precision (`*.fp16.*`), which is taken when it is alone or when `variant` names it.
+    as a variant (`*.fp16.*`, `*.non_ema.*`), which is taken when it is alone or when `variant`
+    names it.
 
     Raises:
       FileNotFoundError: no safetensors file there, or a shard is missing.
-      ValueError: only pickles there, several checkpoints to choose from, a truncated file, or an
-        index that names other tensors than the shards hold.
+      ValueError: only pickles there, several checkpoints to choose from, a truncated file, an
+        index that points outside its folder, or one that does not name the tensors that its shards
+        hold.
     """
     path = epath.Path(path)
     if path.suffix in _PICKLES:
         raise _pickle_error(path)
-    if path.suffix == ".safetensors":
-        return SafetensorsSet(str(path), [SafetensorsFile(path)])
-    if not path.is_dir():
-        raise FileNotFoundError(f"{path}: no such folder; give one with a safetensors file")
-    chosen = _choose(path, variant)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder; give one with a safetensors file")
+    chosen = _choose(path, variant) if path.is_dir() else path
     if chosen.suffix == ".json":
         return _open_index(chosen)
-    return SafetensorsSet(str(chosen), [SafetensorsFile(chosen)])
+    file = SafetensorsFile(chosen)
+    return SafetensorsSet(str(chosen), dict.fromkeys(file.tensors, file))
+
+
+def is_tensors_file(path: epath.PathLike) -> bool:
+    """Return whether the path names a checkpoint's file itself, by its name, and not its folder."""
+    path = epath.Path(path)
+    return path.suffix in (".safetensors", *_PICKLES) or _INDEX in path.name
 
 
 def _choose(folder: epath.Path, variant: str | None) -> epath.Path:
-    """The file or index that stands for the folder."""
+    """Return the file or index that stands for the folder."""
     files = sorted(folder.iterdir(), key=lambda path: path.name)
-    indices = [path for path in files if ".safetensors.index" in path.name]
+    indices = [path for path in files if _INDEX in path.name]
     shards = {name for index in indices for name in _weight_map(index).values()}
     singles = [p for p in files if p.suffix == ".safetensors" and p.name not in shards]
-    candidates = singles + indices
-    if not candidates:
+    _check_no_stray_shard(singles)
+    if not singles + indices:
         pickles = [path for path in files if path.suffix in _PICKLES]
         if pickles:
             raise _pickle_error(pickles[0])
         raise FileNotFoundError(f"{folder}: no .safetensors file there")
-    if len(candidates) == 1 and (variant is None or f".{variant}" in candidates[0].name):
-        return candidates[0]
-    fitting = [p for p in candidates if (f".{variant}" if variant else ".fp16") in p.name]
-    if variant is None:
-        fitting = [path for path in candidates if path not in fitting]
+    variants: dict[str | None, list[epath.Path]] = {}
+    for path in singles + indices:
+        variants.setdefault(_variant(path.name), []).append(path)
+    if variant is None and len(variants) == 1:
+        variant = next(iter(variants))
+    if variant not in variants:
+        there = [f"--variant={name}" for name in sorted(filter(None, variants))]
+        there += ["none (leave out --variant)"] if None in variants else []
+        asked = f"no --variant={variant}" if variant else "several checkpoints and no plain one"
+        raise ValueError(f"{folder}: {asked}; there are {', '.join(there)}")
+    fitting = variants[variant]
     # A whole file beside its own shards holds the same tensors.
     whole = [path for path in fitting if path in singles]
     fitting = whole if len(whole) == 1 else fitting
-    if len(fitting) != 1:
-        names = ", ".join(path.name for path in candidates)
-        raise ValueError(f"{folder}: cannot tell which checkpoint to read: {names}; name the file")
+    if len(fitting) > 1:
+        names = ", ".join(path.name for path in fitting)
+        raise ValueError(f"{folder}: several checkpoints ({names}); name one: --path={fitting[0]}")
     return fitting[0]
 
 
+def _variant(name: str) -> str | None:
+    """Return `fp16` for `model.fp16.safetensors` and both forms of its index; None for plain."""
+    for part in (".json", ".index", ".safetensors"):
+        name = name.replace(part, "")
+    return name.partition(".")[2] or None
+
+
+def _check_no_stray_shard(files: list[epath.Path]) -> None:
+    for path in files:
+        if _SHARD.search(path.name):
+            raise ValueError(
+                f"{path} is a part of a checkpoint whose index (*{_INDEX}.json) is not there; "
+                "download that too"
+            )
+
+
 def _weight_map(index: epath.Path) -> dict[str, str]:
-    try:
-        return json.loads(index.read_text())["weight_map"]
-    except (ValueError, KeyError):
-        raise ValueError(f"{index} is not an index: it has no weight_map") from None
+    """Return the file that an index names for each tensor; files in the index's own folder."""
+    found = read_json(index, advice=AGAIN).get("weight_map")
+    if not isinstance(found, dict) or not found:
+        raise ValueError(f"{index} is not an index: it has no weight_map; {AGAIN}")
+    for tensor, name in found.items():
+        if not plain_name(name, f"{index}: {tensor!r:.80}").endswith(".safetensors"):
+            raise ValueError(f"{index}: {tensor!r:.80}: {name!r:.80} is not a .safetensors file")
+    return found
 
 
 def _open_index(index: epath.Path) -> SafetensorsSet:
@@ -106,8 +147,14 @@ def _open_index(index: epath.Path) -> SafetensorsSet:
     }
     for tensor, name in weight_map.items():
         if tensor not in files[name].tensors:
-            raise ValueError(f"{files[name].path}: no {tensor}, which {index.name} places there")
-    return SafetensorsSet(str(index), list(files.values()))
+            raise ValueError(
+                f"{files[name].path}: no {tensor!r:.100}, which {index.name} places there"
+            )
+    for name, file in files.items():
+        for tensor in file.tensors:
+            if weight_map.get(tensor) != name:
+                raise ValueError(f"{file.path}: {index.name} does not place {tensor!r:.100} there")
+    return SafetensorsSet(str(index), {tensor: files[name] for tensor, name in weight_map.items()})
 
 
 def _pickle_error(path: epath.Path) -> ValueError:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from etils import epath
 from flax import traverse_util
 
 Params = dict[str, Any]
@@ -44,6 +46,12 @@ def place(array: np.ndarray, sharding: Any, dtype: Any = None) -> jax.Array:
     return jax.block_until_ready(placed)
 
 
+def check_floating(dtype: np.dtype, where: str) -> None:
+    """Raise a ValueError for parameters of whole numbers, as quantised checkpoints have them."""
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"{where} has the dtype {dtype}, expected float32, float16 or bfloat16")
+
+
 def check_same_names(found: Iterable[str], expected: Iterable[str], where: str) -> None:
     """Every tensor is accounted for.
 
@@ -63,3 +71,10 @@ def check_same_names(found: Iterable[str], expected: Iterable[str], where: str) 
 def _listed(names: set[str], limit: int = 40) -> str:
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return f"({len(names)}): " + ", ".join(sorted(names)[:limit]) + more
+
+
+def refuse_full(folder: epath.PathLike) -> None:
+    """Raise a FileExistsError unless a folder to be written is empty or not there yet."""
+    folder = epath.Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder} is not empty; choose another --output or remove it")

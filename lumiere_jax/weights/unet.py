@@ -7,12 +7,23 @@ from typing import Any
 
 from etils import epath
 
+from lumiere_jax.json_files import read_json
 from lumiere_jax.models import UNetConfig, network
+from lumiere_jax.models.config import HEADS
 from lumiere_jax.models.stunet import spatial_half, spatial_params
-from lumiere_jax.weights.deepfloyd import DeepFloydTensors, diffusers_fields, is_deepfloyd
+from lumiere_jax.structure import check_whole
+from lumiere_jax.video.new_file import new_file
+from lumiere_jax.weights.deepfloyd import (
+    DeepFloydTensors,
+    diffusers_fields,
+    is_deepfloyd,
+    original_fields,
+    read_yaml,
+)
 from lumiere_jax.weights.mapping import read_entries, write_entries
-from lumiere_jax.weights.tensor_folder import Tensors, open_tensors
-from lumiere_jax.weights.tree import Params, Shardings, flatten
+from lumiere_jax.weights.safetensors_file import AGAIN
+from lumiere_jax.weights.tensor_folder import Tensors, is_tensors_file, open_tensors
+from lumiere_jax.weights.tree import Params, Shardings, flatten, refuse_full
 from lumiere_jax.weights.unet_config import config_from_diffusers, config_to_diffusers
 from lumiere_jax.weights.unet_names import unet_entries
 
@@ -26,7 +37,7 @@ def read_unet(
     shardings: Shardings = None,
     dtype: Any = None,
 ) -> tuple[UNetConfig, Params]:
-    """Reads an IF U-Net of stage I or II in its stored precision, tensor by tensor.
+    """Read an IF U-Net of stage I or II in its stored precision, tensor by tensor.
 
     Args:
       folder: a diffusers folder (config.json and safetensors; also a pipeline with `unet`), a
@@ -47,15 +58,23 @@ def read_unet(
 
 
 def read_unet_config(folder: epath.PathLike, *, variant: str | None = None) -> UNetConfig:
-    """The configuration alone; of the tensors only names and shapes are looked at."""
+    """Return the configuration alone; of the tensors only names and shapes are looked at."""
     return _open(folder, variant)[0]
 
 
 def sample_size(folder: epath.PathLike) -> int | None:
-    """Pixels a side that the folder's configuration names, if it does."""
-    fields = _fields(_inside(folder))[0]
-    found = fields.get("original_config") or fields.get("params") or fields
-    return found.get("sample_size", found.get("image_size"))
+    """Return the pixels a side that the folder's configuration names, if it does.
+
+    Raises:
+      ValueError: what it names is no number of pixels.
+    """
+    fields, where = _fields(_inside(folder))
+    found = original_fields(fields)
+    name = "sample_size" if "sample_size" in found else "image_size"
+    size = found.get(name)
+    if size is not None:
+        check_whole(f"{where}: {name}", size, 8, 8192)
+    return size
 
 
 def write_unet(
@@ -66,7 +85,7 @@ def write_unet(
     size: int | None = None,
     dtype: Any = None,
 ) -> None:
-    """Writes the spatial half of a U-Net as a diffusers folder.
+    """Write the spatial half of a U-Net as a diffusers folder.
 
     Args:
       folder: a folder that does not exist yet, or is empty.
@@ -81,14 +100,14 @@ def write_unet(
       ValueError: a model that diffusers' U-Net cannot express.
     """
     folder = epath.Path(folder)
-    if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is not empty; choose another --output or remove it")
+    refuse_full(folder)
     fields = config_to_diffusers(spatial_half(config), size)
     image = {name: value for name, value in spatial_params(params).items() if name != "observation"}
     entries = unet_entries(config, flatten(image))
     folder.mkdir(parents=True, exist_ok=True)
     write_entries(folder / FILE, entries, image, dtype=dtype)
-    (folder / "config.json").write_text(json.dumps(fields, indent=2) + "\n")
+    with new_file(folder / "config.json") as file:
+        file.write_text(json.dumps(fields, indent=2) + "\n")
 
 
 def _open(folder: epath.PathLike, variant: str | None) -> tuple[UNetConfig, Tensors]:
@@ -98,31 +117,26 @@ def _open(folder: epath.PathLike, variant: str | None) -> tuple[UNetConfig, Tens
     if is_deepfloyd(source):
         if "block_out_channels" not in fields:
             fields = diffusers_fields(fields, source)
-        source = DeepFloydTensors(source, fields["attention_head_dim"])
+        head_dim = fields.get("attention_head_dim")
+        check_whole(f"{where or source.where}: attention_head_dim", head_dim, *HEADS)
+        source = DeepFloydTensors(source, head_dim)
     elif where is None:
         raise FileNotFoundError(f"{path}: no config.json beside the tensors")
     return config_from_diffusers(fields, source, where or source.where), source
 
 
 def _inside(folder: epath.PathLike) -> epath.Path:
-    """The U-Net's folder, also inside a pipeline's."""
+    """Return the U-Net's folder, also inside a pipeline's."""
     folder = epath.Path(folder)
     return folder / "unet" if (folder / "unet").exists() else folder
 
 
 def _fields(path: epath.Path) -> tuple[dict[str, Any], str | None]:
-    """The fields of the configuration file beside the tensors, and its name."""
-    folder = path.parent if path.suffix == ".safetensors" else path
+    """Return the fields of the configuration file beside the tensors, and its name."""
+    folder = path.parent if is_tensors_file(path) else path
     for name in (f"{path.stem}_config.json", "config.json", "config.yml", "config.yaml"):
         file = folder / name
         if file.exists():
-            return _parse(file), str(file)
+            read = read_json if file.suffix == ".json" else read_yaml
+            return read(file, advice=AGAIN), str(file)
     return {}, None
-
-
-def _parse(file: epath.Path) -> dict[str, Any]:
-    if file.suffix == ".json":
-        return json.loads(file.read_text())
-    import yaml  # DeepFloyd's own configurations are YAML; Flax depends on the parser.
-
-    return yaml.safe_load(file.read_text())

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lumiere_jax.models import UNetConfig
+from lumiere_jax.models.config import LEVELS
 from lumiere_jax.weights.tensor_folder import Tensors
 
 # field: diffusers' default, and the values that this U-Net computes
@@ -36,6 +37,15 @@ _COMPUTED: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "time_embedding_type": ("positional", ("positional",)),
     "timestep_post_act": (None, (None,)),
 }
+# our name of a number: diffusers' name and default
+_FIELDS = {
+    "head_dim": ("attention_head_dim", 8),
+    "groups": ("norm_num_groups", 32),
+    "epsilon": ("norm_eps", 1e-5),
+    "pool_heads": ("addition_embed_type_num_heads", 64),
+    "residual_scale": ("resnet_out_scale_factor", 1.0),
+    "middle_residual_scale": ("mid_block_scale_factor", 1.0),
+}
 _ACTIVATIONS = {"gelu": "gelu", "silu": "silu", "swish": "silu"}
 _PLAIN = {"down": "ResnetDownsampleBlock2D", "up": "ResnetUpsampleBlock2D"}
 _ATTENDING = {"down": "SimpleCrossAttnDownBlock2D", "up": "SimpleCrossAttnUpBlock2D"}
@@ -44,7 +54,7 @@ _ATTENDING = {"down": "SimpleCrossAttnDownBlock2D", "up": "SimpleCrossAttnUpBloc
 def config_from_diffusers(
     found: Mapping[str, Any], source: Tensors, where: str = "config.json"
 ) -> UNetConfig:
-    """The configuration that a diffusers config.json and the tensors beside it describe.
+    """Return the configuration that a diffusers config.json and the tensors beside it describe.
 
     Args:
       found: the file's fields; those it leaves out have diffusers' defaults, or, where they only
@@ -60,7 +70,7 @@ def config_from_diffusers(
         if found.get(field, default) not in allowed:
             choice = " or ".join(repr(value) for value in allowed)
             raise ValueError(
-                f"{where}: {field} is {found.get(field, default)!r}, expected {choice}"
+                f"{where}: {field} is {found.get(field, default)!r:.80}, expected {choice}"
             )
     shape = _structure(source)
     _compare(found, shape, source, where)
@@ -72,32 +82,46 @@ def config_from_diffusers(
         outer = _activation(outer_activation, "time_embedding_act_fn", where)
         if outer != activation:
             raise ValueError(f"{where}: time_embedding_act_fn {outer!r} differs from act_fn")
-    return UNetConfig(
-        channels=tuple(shape["block_out_channels"]),
-        blocks=tuple(shape["layers_per_block"]),
-        attention=tuple(shape["attention"]),
-        self_attention=_self_attention(found, shape, source, where),
-        head_dim=_one_value(found.get("attention_head_dim", 8), "attention_head_dim", where),
-        groups=found.get("norm_num_groups", 32),
-        epsilon=found.get("norm_eps", 1e-5),
-        activation=activation,
-        in_channels=in_channels // 2 if augmentation else in_channels,
-        out_channels=shape["out_channels"],
-        text_dim=shape["encoder_hid_dim"],
-        cross_dim=shape["cross_attention_dim"],
-        pool_heads=found.get("addition_embed_type_num_heads", 64),
-        time_embedding_dim=shape["time_embedding_dim"],
-        block_time_activation=not found.get("resnet_skip_time_act", False),
-        embedding_activation=outer_activation is not None,
-        residual_scale=float(found.get("resnet_out_scale_factor", 1.0)),
-        middle_residual_scale=float(found.get("mid_block_scale_factor", 1.0)),
-        low_resolution=augmentation,
-        augmentation=augmentation,
-    )
+    skips_activation = found.get("resnet_skip_time_act", False)
+    if not isinstance(skips_activation, bool):
+        raise ValueError(f"{where}: resnet_skip_time_act is {skips_activation!r:.40}, not a bool")
+    fields = {name: found.get(*theirs) for name, theirs in _FIELDS.items()}
+    fields["head_dim"] = _one_value(fields["head_dim"], "attention_head_dim", where)
+    try:
+        return UNetConfig(
+            channels=tuple(shape["block_out_channels"]),
+            blocks=tuple(shape["layers_per_block"]),
+            attention=tuple(shape["attention"]),
+            self_attention=_self_attention(found, shape, source, where),
+            activation=activation,
+            in_channels=in_channels // 2 if augmentation else in_channels,
+            out_channels=shape["out_channels"],
+            text_dim=shape["encoder_hid_dim"],
+            cross_dim=shape["cross_attention_dim"],
+            time_embedding_dim=shape["time_embedding_dim"],
+            block_time_activation=not skips_activation,
+            embedding_activation=outer_activation is not None,
+            low_resolution=augmentation,
+            augmentation=augmentation,
+            **fields,
+        )
+    except ValueError as error:
+        raise ValueError(f"{where}: {named_theirs(str(error), _FIELDS)}") from None
+
+
+def named_theirs(message: str, fields: Mapping[str, tuple[str, Any]]) -> str:
+    """Return a configuration's error, `groups=0 lies outside …`, under the file's own name of it.
+
+    Args:
+      message: begins with the name of one of our fields, or says something else.
+      fields: our name → (theirs, default).
+    """
+    field, equals, rest = message.partition("=")
+    return f"{fields[field][0]}={rest}" if equals and field in fields else message
 
 
 def _structure(source: Tensors) -> dict[str, Any]:
-    """The fields that tensors imply by being there, and by their shapes."""
+    """Return the fields that tensors imply by being there, and by their shapes."""
 
     def shape(name: str, axes: int) -> tuple[int, ...]:
         if name not in source.tensors:
@@ -107,6 +131,8 @@ def _structure(source: Tensors) -> dict[str, Any]:
         return source.tensors[name].shape
 
     levels = _count(source, r"down_blocks\.(\d+)\.")
+    if not 1 <= levels <= LEVELS:
+        raise ValueError(f"{source.where}: {levels} down_blocks; expected 1 to {LEVELS}")
     cross, text = shape("encoder_hid_proj.weight", 2)
     return {
         "block_out_channels": [
@@ -135,12 +161,12 @@ def _count(source: Tensors, pattern: str) -> int:
 def _compare(
     found: Mapping[str, Any], shape: Mapping[str, Any], source: Tensors, where: str
 ) -> None:
-    """Refuses a configuration that says something else of the tensors than they do."""
+    """Refuse a configuration that says something else of the tensors than they do."""
     levels = len(shape["block_out_channels"])
     blocks = found.get("layers_per_block", shape["layers_per_block"])
     stated = {
-        "block_out_channels": list(found.get("block_out_channels", shape["block_out_channels"])),
-        "layers_per_block": [blocks] * levels if isinstance(blocks, int) else list(blocks),
+        "block_out_channels": found.get("block_out_channels", shape["block_out_channels"]),
+        "layers_per_block": [blocks] * levels if isinstance(blocks, int) else blocks,
     }
     for field in ("in_channels", "out_channels", "encoder_hid_dim", "cross_attention_dim"):
         stated[field] = found.get(field, shape[field])
@@ -151,12 +177,13 @@ def _compare(
     for field, value in stated.items():
         if value != shape[field]:
             raise ValueError(
-                f"{where}: {field} is {value}, but the tensors in {source.where} say {shape[field]}"
+                f"{where}: {field} is {value!s:.80}, but the tensors in {source.where} say "
+                f"{shape[field]}"
             )
 
 
 def _block_types(found: Mapping[str, Any], attention: list[bool], where: str) -> list[bool]:
-    """Whether each level attends, by the block types; the way up must mirror the way down."""
+    """Return whether each level attends, by its block type, the same on both ways."""
     levels = {}
     for way in ("down", "up"):
         field = f"{way}_block_types"
@@ -164,10 +191,12 @@ def _block_types(found: Mapping[str, Any], attention: list[bool], where: str) ->
         if types is None:
             levels[way] = attention
             continue
+        if not isinstance(types, list):
+            raise ValueError(f"{where}: {field} is {types!r:.80}, expected a list of block types")
         for kind in types:
             if kind not in (_PLAIN[way], _ATTENDING[way]):
                 raise ValueError(
-                    f"{where}: {field} has the unknown block {kind!r}, "
+                    f"{where}: {field} has the unknown block {kind!r:.80}, "
                     f"expected {_PLAIN[way]} or {_ATTENDING[way]}"
                 )
         levels[way] = [
@@ -181,37 +210,38 @@ def _block_types(found: Mapping[str, Any], attention: list[bool], where: str) ->
 def _self_attention(
     found: Mapping[str, Any], shape: Mapping[str, Any], source: Tensors, where: str
 ) -> bool:
-    """Whether pixels attend to their frame; the keys' presence must agree with the file."""
+    """Return whether pixels attend to their frame; the keys' presence must agree with the file."""
     present = "mid_block.attentions.0.to_k.weight" in source.tensors
     only_text = found.get("only_cross_attention")
     if only_text is not None:
         middle = found.get("mid_block_only_cross_attention")
         if middle is None:
             middle = only_text if isinstance(only_text, bool) else False
-        listed = [only_text] if isinstance(only_text, bool) else list(only_text)
-        if {*listed, middle} != {not present}:
+        listed, absent = only_text if isinstance(only_text, list) else [only_text], not present
+        if any(value is not absent for value in [*listed, middle]):
             raise ValueError(
-                f"{where}: only_cross_attention is {only_text} (in the middle: {middle}), but "
+                f"{where}: only_cross_attention is {only_text!s:.80} (in the middle: "
+                f"{middle!s:.40}), but "
                 f"{source.where} has {'' if present else 'no '}mid_block.attentions.0.to_k.weight"
             )
     return present
 
 
 def _activation(name: str, field: str, where: str) -> str:
-    if name not in _ACTIVATIONS:
-        raise ValueError(f"{where}: {field} is {name!r}, expected 'gelu' or 'silu'")
+    if not isinstance(name, str) or name not in _ACTIVATIONS:
+        raise ValueError(f"{where}: {field} is {name!r:.80}, expected 'gelu' or 'silu'")
     return _ACTIVATIONS[name]
 
 
 def _one_value(value: Any, field: str, where: str) -> int:
-    values = {value} if isinstance(value, int) else set(value)
-    if len(values) != 1:
-        raise ValueError(f"{where}: {field} is {value}; expected one number for every level")
-    return values.pop()
+    values = value if isinstance(value, list) else [value]
+    if not values or any(type(each) is not int or each != values[0] for each in values):
+        raise ValueError(f"{where}: {field} is {value!r:.80}; expected one number for every level")
+    return values[0]
 
 
 def config_to_diffusers(config: UNetConfig, size: int | None = None) -> dict[str, Any]:
-    """The fields of config.json for an image U-Net.
+    """Return the fields of config.json for an image U-Net.
 
     Args:
       config: of an image model (without temporal half and observed video).

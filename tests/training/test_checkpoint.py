@@ -1,10 +1,13 @@
 """Checkpoints of a small state, and every way to damage one."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import tensorstore
 
 from lumiere_jax.parallel import MeshConfig, make_mesh, storage_shardings
 from lumiere_jax.training.checkpoint import Checkpoints, state_from_trees, stored_trees
@@ -102,7 +105,48 @@ def lose_the_metadata(folder):
     (folder / "checkpoints" / "2" / "_CHECKPOINT_METADATA").unlink()
 
 
-@pytest.mark.parametrize("damage", [truncate, flip_a_bit, lose_a_file, lose_the_metadata])
+def nest(folder, name):
+    (folder / "checkpoints" / "2" / name).write_text("[" * 100_000 + "]" * 100_000)
+
+
+def nest_the_sharding(folder):
+    nest(folder, "ema/_sharding")
+
+
+def nest_the_tree(folder):
+    nest(folder, "trainable/_METADATA")
+
+
+def nest_the_first_description(folder):
+    nest(folder, "_CHECKPOINT_METADATA")
+
+
+def nest_an_array_s_description(folder):
+    change_array(folder, lambda found: b"[" * 100_000)
+
+
+def ask_for_a_chunk_beyond_the_memory(folder):
+    def change(found):
+        found["chunk_grid"]["configuration"]["chunk_shape"] = [2**40, 2**20]
+        return json.dumps(found).encode()
+
+    change_array(folder, change)
+
+
+def change_array(folder, change):
+    """Write another zarr.json into the database, as somebody with TensorStore can."""
+    base = {"driver": "file", "path": f"{folder}/checkpoints/2/ema/"}
+    store = tensorstore.KvStore.open({"driver": "ocdbt", "base": base}).result()
+    name = next(name for name in store.list().result() if name.endswith(b"zarr.json"))
+    store.write(name, change(json.loads(store.read(name).result().value))).result()
+
+
+DAMAGE = [truncate, flip_a_bit, lose_a_file, lose_the_metadata, nest_the_sharding, nest_the_tree]
+DAMAGE += [nest_the_first_description, nest_an_array_s_description]
+DAMAGE += [ask_for_a_chunk_beyond_the_memory]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_newest_checkpoint_gives_way_and_is_set_aside(folder, damage, caplog):
     damage(folder)
     with caplog.at_level("WARNING"):
@@ -114,8 +158,9 @@ def test_a_damaged_newest_checkpoint_gives_way_and_is_set_aside(folder, damage, 
     assert not (folder / "checkpoints" / "2").exists()
 
 
-def test_a_reader_leaves_a_damaged_checkpoint_where_it_is(folder):
-    truncate(folder)
+@pytest.mark.parametrize("damage", [truncate, nest_the_first_description])
+def test_a_reader_leaves_a_damaged_checkpoint_where_it_is(folder, damage):
+    damage(folder)
     shapes = shapes_of(small_state(0), make_mesh())
     with Checkpoints(folder) as checkpoints:
         assert checkpoints.restore({"ema": shapes.ema}).step == 1
@@ -126,6 +171,7 @@ def test_a_save_that_was_cut_off_is_not_a_checkpoint(folder):
     newest = folder / "checkpoints" / "2"
     newest.rename(folder / "checkpoints" / "2.orbax-checkpoint-tmp")
     assert restore(folder)[0].step == 1
+    assert not newest.with_name("2.orbax-checkpoint-tmp").exists()
 
 
 def test_when_all_are_damaged_nothing_is_moved(folder):

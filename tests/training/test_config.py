@@ -1,6 +1,8 @@
 """An experiment is checked when it is made, and every setting of it is a flag."""
 
 import dataclasses
+import os
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from lumiere_jax.training.command_line import (
     load_config,
     to_config_dict,
     to_experiment,
+    with_home,
 )
 from lumiere_jax.training.config import check_same_run, read_experiment, write_experiment
 from lumiere_jax.training.null_text import null_text
@@ -90,3 +93,115 @@ def test_dropping_stored_captions_needs_the_stored_null_text(tmp_path):
     null = null_text(experiment)
     assert null.embedding.shape == (1, data.text_length, 32)
     assert null.mask.sum() == 2
+
+
+OUT_OF_RANGE = [
+    ("train.save_every", -1),
+    ("train.log_every", 0),
+    ("train.keep", 0),
+    ("train.ema_decay", 1.5),
+    ("train.ema_decay", float("nan")),
+    ("train.text_dropout", -0.1),
+    ("train.stall_seconds", 0.0),
+    ("train.steps", 10**12),
+    ("train.low_rank", -1),
+    ("train.trainable", "("),
+    ("train.trainable", "(" * 5000),
+    ("optimizer.learning_rate", float("nan")),
+    ("optimizer.learning_rate", -1.0),
+    ("optimizer.beta2", 1.0),
+    ("optimizer.clip_norm", float("inf")),
+    ("mesh.fsdp", 10**9),
+    ("data.size", 10**9),
+    ("data.workers", -1),
+    ("data.seed", 2**32),
+    ("data.text_length", 10**9),
+    ("model.blocks", (10**9, 1)),
+    ("model.channels", (0, 8)),
+    ("model.head_dim", 10**6),
+    ("model.epsilon", float("nan")),
+    ("frame_rate", float("nan")),
+    ("seed", -1),
+    ("stage", "../elsewhere"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), OUT_OF_RANGE, ids=lambda value: str(value)[:20])
+def test_a_setting_out_of_its_range_is_refused_by_flag(name, value):
+    config = to_config_dict(tiny_experiment("image"))
+    part, _, field = name.rpartition(".")
+    setattr(config[part] if part else config, field, value)
+    with pytest.raises(ValueError, match=rf"^--config\.{re.escape(name)}") as caught:
+        to_experiment(config)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_home_folder_is_known_in_every_path(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    config = to_config_dict(tiny_experiment("image"))
+    config.data.source, config.data.tokenizer = "images:~/style", "~/spiece.model"
+    config.train.start_from = "~/runs/demo/image"
+    experiment = to_experiment(config)
+    assert experiment.data.source == "images:/home/me/style"
+    assert experiment.data.tokenizer == "/home/me/spiece.model"
+    assert experiment.train.start_from == "/home/me/runs/demo/image"
+    argv = ["train", "--config=~/mine.py:base", "--config.train.steps=1"]
+    assert with_home(argv)[1:] == ["--config=/home/me/mine.py:base", "--config.train.steps=1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import nowhere_to_be_found", "line 1: ModuleNotFoundError: No module named"),
+        ("def get_config(", "line 1: SyntaxError"),
+        ("X = 1", "has no function get_config"),
+        ("def get_config():\n    return {}['a']", "line 2: KeyError: 'a'"),
+        ("def get_config():\n    return int('a')", "invalid literal for int"),
+        ("def get_config():\n    raise ValueError('no stage 3')", "no stage 3"),
+    ],
+)
+def test_a_fault_in_a_configuration_names_its_file_and_line(tmp_path, text, message):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    line = explain_flags(["train", f"--config={path}"], AttributeError("whatever"))
+    assert message in line
+    assert "\n" not in line
+
+
+def test_a_run_keeps_its_settings_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "config.json"
+    experiment = tiny_experiment("image")
+    write_experiment(path, experiment)
+    before = path.read_bytes()
+    (tmp_path / "mine").write_bytes(before)
+    path.unlink()
+    path.symlink_to("mine")  # what it points to stays as it is
+    write_experiment(path, with_train(experiment, steps=99))
+    assert (tmp_path / "mine").read_bytes() == before
+    assert read_experiment(path).train.steps == 99
+
+    def full(*_, **__):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("pathlib.Path.write_text", full)
+    with pytest.raises(OSError, match="no space"):
+        write_experiment(path, experiment)
+    assert read_experiment(path).train.steps == 99
+
+
+@pytest.mark.parametrize("text", ["", "[]", "<html>", '{"name": 3}', '{"stage": "x"}', "[" * 9999])
+def test_what_is_no_run_is_one_line_that_names_the_file(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=r"config\.json") as caught:
+        read_experiment(tmp_path / "config.json")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_tokenizer_is_kept_by_its_full_path(tmp_path):
+    experiment = tiny_experiment("image")
+    data = dataclasses.replace(experiment.data, tokenizer="words/spiece.model")
+    relative = dataclasses.replace(experiment, data=data)
+    write_experiment(tmp_path / "config.json", relative)
+    kept = read_experiment(tmp_path / "config.json")
+    assert kept.data.tokenizer == os.path.abspath("words/spiece.model")
+    check_same_run(kept, relative, tmp_path)

@@ -134,3 +134,113 @@ def test_every_parameter_has_one_name_in_each_format():
     for entries in (hugging_face_entries(TINY), t5x_entries(TINY)):
         assert {entry.path for entry in entries} == paths
         assert len({entry.name for entry in entries}) == len(entries)
+
+
+def test_the_table_may_have_the_encoder_s_name_alone(folder):
+    tensors = load_file(folder / "model.safetensors")
+    expected = read_t5(folder)[1]
+    tensors["encoder.embed_tokens.weight"] = tensors.pop("shared.weight")
+    save_file(tensors, folder / "model.safetensors")
+    _same(read_t5(folder)[1], expected)
+
+
+def test_two_tables_that_differ_are_refused(folder):
+    tensors = load_file(folder / "model.safetensors")
+    other = tensors["shared.weight"] + 1
+    save_file(tensors | {"encoder.embed_tokens.weight": other}, folder / "model.safetensors")
+    with pytest.raises(ValueError, match=r"embed_tokens\.weight differs from shared\.weight"):
+        read_t5(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"layer_norm_epsilon": None}, "layer_norm_epsilon=None is not a number"),
+        ({"num_layers": 2 * 10**9}, "num_layers=2000000000 lies outside"),
+        ({"num_heads": "6"}, "num_heads='6' is not a whole number"),
+        ({"vocab_size": 0}, "vocab_size=0 lies outside"),
+        ({"model_type": ["t5"]}, "model_type"),
+    ],
+)
+def test_a_field_of_another_kind_is_named_as_in_the_file(folder, change, message):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ValueError, match=rf"config\.json: .*{message}"):
+        read_t5(folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "<html>", "Invalid username", "null", "[" * 9999])
+def test_what_is_no_configuration_is_one_line_that_names_the_file(folder, text):
+    (folder / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=r"config\.json .*download it again") as caught:
+        read_t5(folder)
+    assert "\n" not in str(caught.value)
+
+
+NORM = "target.encoder.encoder_norm.scale"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"chunks": [2**40]}, "chunks"),
+        ({"shape": [2**40]}, "shape"),
+        ({"shape": [-1]}, "shape"),
+        ({"chunks": [0]}, "chunks"),
+        ({"shape": [8, 8]}, "number of axes"),
+        ({"dtype": "|O"}, "dtype"),
+        ({"dtype": "<f8"}, "Not enough data"),
+        ({"compressor": {"id": "lzma"}}, "compressor"),
+        ({"compressor": {"id": "gzip", "level": {"a": 1}}}, "compressor"),
+        ({"filters": [{"id": "delta"}]}, "filters"),
+        ({"order": "F"}, "order"),
+        ({"attributes": {}}, "attributes"),
+    ],
+    ids=str,
+)
+def test_an_array_s_description_is_checked_before_it_is_read(tmp_path, change, message):
+    write_t5x(tmp_path / "c", TINY, network(TINY).init(jax.random.key(0)))
+    path = tmp_path / "c" / NORM / ".zarray"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ValueError, match=message) as caught:
+        read_t5(tmp_path / "c")
+    assert NORM in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_nesting_that_would_end_the_process_is_refused(tmp_path):
+    write_t5x(tmp_path / "c", TINY, network(TINY).init(jax.random.key(0)))
+    (tmp_path / "c" / NORM / ".zarray").write_text('{"chunks":' + "[" * 30_000)
+    with pytest.raises(ValueError, match=r"\.zarray"):
+        read_t5(tmp_path / "c")
+
+
+def test_a_lost_chunk_is_not_read_as_zeros(tmp_path):
+    write_t5x(tmp_path / "c", TINY, network(TINY).init(jax.random.key(0)))
+    (tmp_path / "c" / NORM / "0").unlink()
+    with pytest.raises(ValueError, match="0 chunks of 1 are there"):
+        read_t5(tmp_path / "c")
+
+
+def test_an_array_of_zeros_is_written_and_read(tmp_path):
+    params = jax.tree.map(jnp.zeros_like, network(TINY).init(jax.random.key(0)))
+    write_t5x(tmp_path / "c", TINY, params)
+    _same(read_t5(tmp_path / "c")[1], params)
+
+
+@pytest.mark.parametrize("place", ["..", "a/..", "", "x\0y"])
+def test_an_array_outside_of_the_folder_is_refused(tmp_path, place):
+    write_t5x(tmp_path / "c", TINY, network(TINY).init(jax.random.key(0)))
+    index = msgpack.unpackb((tmp_path / "c" / "checkpoint").read_bytes(), raw=False)
+    index["optimizer"]["target"]["encoder"]["encoder_norm"]["scale"]["kvstore"]["path"] = place
+    index["optimizer"]["state"] = {}
+    (tmp_path / "c" / "checkpoint").write_bytes(msgpack.packb(index))
+    with pytest.raises(ValueError, match="plain name"):
+        read_t5(tmp_path / "c")
+
+
+@pytest.mark.parametrize("data", [b"", b"\x91" * 900, b"\xc1", b"<html>", b"\x81\x01\x02"])
+def test_what_is_no_index_is_named(tmp_path, data):
+    (tmp_path / "checkpoint").write_bytes(data)
+    with pytest.raises(ValueError, match="is not the index of a t5x checkpoint"):
+        read_t5(tmp_path)

@@ -277,7 +277,7 @@ def test_a_pickle_is_refused_with_the_command_that_converts_it(folder):
 def test_a_folder_without_a_checkpoint_says_so(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no \.safetensors file"):
         read_unet(tmp_path)
-    with pytest.raises(FileNotFoundError, match="no such folder"):
+    with pytest.raises(FileNotFoundError, match="no such file or folder"):
         read_unet(tmp_path / "nothing")
 
 
