@@ -36,7 +36,7 @@ def make_embedder(
     part: Part, tokenizer: str, length: int, *, whole: bool, dtype: str, batch_size: int
 ) -> Embed:
     """Return what turns captions into their T5 states, `batch_size` at a time."""
-    tokens_of = open_tokenizer(tokenizer)
+    tokens_of = open_tokenizer(tokenizer, part.config.vocabulary_size)
     encode = jax.jit(network(part.config).apply)
 
     def states(captions: list[str]) -> Iterator[np.ndarray]:
@@ -92,6 +92,7 @@ def embed_text(
     clips = read_index(epath.Path(source))
     check_writable(epath.Path(output))  # reading an encoder takes minutes
     part, tokenizer, seen = load_encoder(model)
+    count = open_tokenizer(tokenizer, part.config.vocabulary_size).count
     length = length or part.settings.get("length", 77)
     whole = seen if whole is None else whole
     hashed = tokenizer
@@ -106,7 +107,7 @@ def embed_text(
         source=clips["hash"],
     )
     embed = make_embedder(part, tokenizer, length, whole=whole, dtype=dtype, batch_size=batch_size)
-    return embed_folder(source, output, settings, embed, open_tokenizer(tokenizer).count)
+    return embed_folder(source, output, settings, embed, count)
 
 
 def define_flags() -> None:

@@ -23,6 +23,7 @@ from lumiere_jax.parallel import storage_shardings
 from lumiere_jax.stage import Stage, StageSettings
 from lumiere_jax.text import Text, Unread
 from lumiere_jax.weights import Model, Part, from_json
+from lumiere_jax.weights.parts import stage_names
 
 
 class Cascade:
@@ -53,8 +54,7 @@ class Cascade:
           dtype: compute dtype; by the device when None.
           mesh: devices to sample on, see `parallel.make_mesh`; the default device when None.
         """
-        names = model.settings.get("stages", [name for name in model.parts if name != "text"])
-        stages = [_stage(name, model.parts[name], dtype, mesh) for name in names]
+        stages = [_stage(name, model.parts[name], dtype, mesh) for name in stage_names(model)]
         if "text" not in model.parts:
             return cls(stages, mesh=mesh)
         part = model.parts["text"]
