@@ -16,7 +16,7 @@ from etils import epath
 from lumiere_jax import applications
 from lumiere_jax.applications import canvas, media
 from lumiere_jax.cascade import from_uint8
-from lumiere_jax.loaded_model import LoadedModel, Made, Prompt, load_style
+from lumiere_jax.loaded_model import MAXIMUM_FRAMES, LoadedModel, Made, Prompt, load_style
 from lumiere_jax.structure import check_whole
 from lumiere_jax.weights.style import Style
 
@@ -228,7 +228,7 @@ class Lumiere(LoadedModel):
         """
         frames = self._frames(frames, options.get("shots"))
         keep = max(1, frames // 4) if keep is None else keep
-        check_whole("--keep", keep, 1, frames)
+        check_whole("--keep", keep, 1, MAXIMUM_FRAMES)
         clip = media.open_clip(video, frame_rate=self.frame_rate, last=keep)
         if keep > len(clip):
             raise ValueError(

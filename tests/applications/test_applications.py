@@ -208,7 +208,7 @@ def test_impossible_requests_are_one_line_that_names_the_flag(plain_base):
         (lambda: plain_base.edit("a", SMALL, strength=1.5), r"--strength=1.5 is outside"),
         (lambda: plain_base.continue_video("a", SMALL, keep=5), r"--keep=5, but --video has 4"),
         (lambda: plain_base.continue_video("a", SMALL, keep=4), r"--keep=4 leaves nothing"),
-        (lambda: plain_base.text_to_video("a", frames=0), r"--frames=0 must be at least 1"),
+        (lambda: plain_base.text_to_video("a", frames=0), r"--frames=0 lies outside"),
         (lambda: plain_base.upscale("a", SMALL), r"--upscale: this model has no super-resol"),
         (lambda: plain_base.inpaint("a", SMALL), r"--mask is missing"),
         (lambda: plain_base.image_to_video("a", None), r"--image is missing"),
