@@ -218,7 +218,15 @@ class LoadedModel:
                 f"--frames={wanted}, but --video has {len(clip)} at {self.frame_rate:g} a second: "
                 + (f"use --frames={whole}" if whole else f"it needs at least {factor}")
             )
-        return clip if len(clip) == wanted else clip[:whole]
+        if len(clip) == wanted:
+            return clip
+        if whole < len(clip):
+            logging.warning(
+                "--video has %d frames at %g a second, and the model makes multiples of %d: the "
+                "last %d are left out",
+                *(len(clip), self.frame_rate, factor, len(clip) - whole),
+            )
+        return clip[:whole]
 
     def _fitted(self, clip: media.Clip) -> np.ndarray:
         return from_uint8(media.crop(clip, self.cascade.size))

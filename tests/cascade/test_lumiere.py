@@ -47,3 +47,15 @@ def test_a_folder_without_a_model_is_named(tmp_path):
         Lumiere.load(tmp_path / "nothing")
     with pytest.raises(FileNotFoundError, match=r"holds neither a model .* nor a training run"):
         Lumiere.load(tmp_path)
+
+
+def test_what_the_encoder_cannot_read_is_said_once_and_in_the_recipe(lumiere, caplog):
+    long = "a red circle that bounces"
+    clip, other = lumiere.text_to_video([long, "a"], progress=False, negative="x" * 20)
+    again = lumiere.text_to_video(long, progress=False, negative="x" * 20)
+    said = [record.getMessage() for record in caplog.records if "not read" in record.getMessage()]
+    assert len(said) == 2
+    assert long in said[0]
+    assert clip.recipe["not_read"] == again.recipe["not_read"] == said
+    assert other.recipe["not_read"] == said[1:]
+    assert "not_read" not in lumiere.text_to_video("a", progress=False).recipe
