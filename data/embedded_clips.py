@@ -13,11 +13,11 @@ import tqdm
 from array_record.python.array_record_module import ArrayRecordReader
 from etils import epath
 
-from data.lock import only_writer
 from data.shard_files import clear, write_shard, write_text
 from lumiere_jax.input_pipeline.clip_index import MAXIMUM, read_clip_index
 from lumiere_jax.input_pipeline.records import add_text_embedding, caption_of
 from lumiere_jax.json_files import read_json
+from lumiere_jax.only_writer import only_writer
 from lumiere_jax.structure import check_whole
 from lumiere_jax.video.new_file import check_output, new_file
 
@@ -75,7 +75,7 @@ def embed_folder(
         return finished
     check_writable(output)
     notes = output / "progress"
-    with only_writer(notes):
+    with only_writer(notes, f"--output={output}"):
         if (finished := _find_finished(output, text)) is not None:
             return finished
         _begin(notes, text, output)

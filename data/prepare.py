@@ -17,11 +17,11 @@ from absl import flags, logging
 from etils import epath
 
 from data import shards, sources, workers
-from data.lock import only_writer
 from data.work import Result, read_result, work, write_result
 from lumiere_jax.input_pipeline.encodings import DEFAULT_ENCODING, ENCODINGS, find_encoding
 from lumiere_jax.input_pipeline.records import MAXIMUM_BYTES
 from lumiere_jax.one_line_errors import define_path, run
+from lumiere_jax.only_writer import only_writer
 from lumiere_jax.structure import check_range, check_whole
 from lumiere_jax.video import ClipSettings, ReadLimits, check_output
 from lumiere_jax.video.clips import CUT_DETECTORS
@@ -86,7 +86,7 @@ def prepare(
     if complete is None:
         shards.refuse_foreign(output)
         check_output(output)
-        with only_writer(epath.Path(output) / "progress"):
+        with only_writer(epath.Path(output) / "progress", f"--output={output}"):
             complete = shards.begin(output, described, **known)
             if complete is None:
                 return _prepare_all(found, output, settings, described, worker_count)

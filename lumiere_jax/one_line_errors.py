@@ -51,12 +51,24 @@ def one_line(error: Exception) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def run(main: Callable[[list[str]], Any], *, flags_parser: Any = None) -> None:
+def parse_flags(argv: list[str]) -> list[str]:
+    """Parse the flags, and end the program with one line where they cannot be."""
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        sys.exit(f"error: {one_line(error)}; --help lists the flags")
+
+
+def run(
+    main: Callable[[list[str]], Any],
+    *,
+    flags_parser: Callable[[list[str]], list[str]] = parse_flags,
+) -> None:
     """Run a program: `absl.app.run`, with arguments that are known to be text.
 
     Args:
       main: gets what is left of the arguments; mistakes are answered by `one_line_errors`.
-      flags_parser: instead of absl's.
+      flags_parser: arguments to what is left of them.
     """
     for argument in sys.argv:
         try:
@@ -71,8 +83,7 @@ def run(main: Callable[[list[str]], Any], *, flags_parser: Any = None) -> None:
                 raise ValueError(f"unexpected argument {argv[1]!r}; write --flag=value")
             return main(argv)
 
-    options = {} if flags_parser is None else {"flags_parser": flags_parser}
-    app.run(guarded, **options)
+    app.run(guarded, flags_parser=flags_parser)
 
 
 class _PathParser(flags.ArgumentParser):

@@ -56,9 +56,10 @@ def main(_: list[str]) -> None:
     sample_flags.check_seeds(len(prompts))
     check_output(OUTPUT.value)
     use_compilation_cache()
-    model = load()
-    every, single = sample_flags.sampler_changes()
-    options |= {"samplers": model.samplers(single, **every), **preview_options()}
+    with sample_flags.named_by_flags():
+        model = load()
+        every, single = sample_flags.sampler_changes()
+        options |= {"samplers": model.samplers(single, **every), **preview_options()}
     make = getattr(model, sample_flags.method())
     for start in range(0, len(prompts), BATCH.value):
         batch = prompts[start : start + BATCH.value]

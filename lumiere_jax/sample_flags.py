@@ -6,9 +6,11 @@ hour of sampling.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from absl import flags
@@ -192,6 +194,20 @@ def stage_changes(refining: Iterable[str]) -> dict[str, dict[str, Any]]:
     return changes
 
 
+@contextlib.contextmanager
+def named_by_flags() -> Iterator[None]:
+    """Put `--` before a setting that an error names, where a flag has set it."""
+    try:
+        yield
+    except ValueError as error:
+        found = re.match(r"(\w+)=", str(error))
+        name = {"weights": "window_weights"}.get(found[1], found[1]) if found else ""
+        if name in FLAGS and FLAGS[name].present:
+            rest = str(error).partition("=")[2]
+            raise ValueError(f"--{name}={rest}") from None
+        raise
+
+
 def numbers(flag: str, text: str, count: int | None = None) -> tuple[float, ...]:
     """Numbers with commas between them.
 
@@ -232,7 +248,7 @@ def _changes_of(kind: type) -> dict[str, dict[str, Any]]:
             )
         if field in SETTINGS[kind]:
             change = {field: _parse(value)}
-            from_json(kind, REQUIRED[kind] | change, f"--set={text}")  # the right type?
+            from_json(kind, REQUIRED[kind] | change, f"--set={stage}")  # the right type?
             changes.setdefault(stage, {}).update(change)
     return changes
 

@@ -48,6 +48,9 @@ def test_a_path_flag_knows_the_home_folder(monkeypatch):
         (["--prompt=a", "--output=setup.py"], "--output=setup.py: "),
         (["--application=upscale"], "--application=upscale needs --upscale, such as clip.mp4"),
         (["--prompt=a", "stray"], "unexpected argument 'stray'"),
+        (["--prompt=a", "--steps=1e3"], "flag --steps=1e3: invalid literal"),
+        (["--prompt=a", "--window=-1"], "--window=-1 lies outside [1, 65536]"),
+        (["--prompt=a", "--set=base.steps=0"], "--set=base.steps=0 lies outside [1, 1000]"),
     ],
 )
 def test_the_program_says_in_one_line_what_is_wrong(arguments, line):

@@ -16,6 +16,7 @@ from lumiere_jax.evaluation.results_folder import ResultsFolder
 from lumiere_jax.evaluation.settings import EvaluationSettings
 from lumiere_jax.evaluation.video_distance import Features, distances
 from lumiere_jax.lumiere import Lumiere
+from lumiere_jax.only_writer import only_writer
 from lumiere_jax.video import write_contact_sheet
 
 SHEET_CLIPS = 16
@@ -34,6 +35,7 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
     Raises:
       FileNotFoundError: no such model, or FVD without weights.
       ValueError: settings that do not fit the model, or an output folder of other settings.
+      BlockingIOError: another evaluation is writing there.
     """
     folder = ResultsFolder(settings.output)
     whole = Lumiere.load(settings.model)
@@ -41,7 +43,22 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
     _check(settings, whole)
     features = _i3d(settings) if settings.fvd else None
     protocols = protocols_of(settings, whole, model)
-    folder.claim(protocols)
+    with only_writer(folder.path, f"--output={folder.path}"):
+        folder.claim(protocols)
+        results = _measure(settings, whole, model, folder, protocols, features)
+        folder.write(results)
+    return results
+
+
+def _measure(
+    settings: EvaluationSettings,
+    whole: Lumiere,
+    model: Lumiere,
+    folder: ResultsFolder,
+    protocols: dict[str, Any],
+    features: Features | None,
+) -> dict[str, Any]:
+    """Make what is missing, and return the numbers of every section with its protocol."""
     prompts = spread_prompts(settings.prompts, settings.seed)
     names = _clips(settings, model, folder, prompts)
     results: dict[str, Any] = {"prompts": accuracy_of_clips(folder, names, prompts, settings.seed)}
@@ -56,9 +73,7 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
     if "refinement" in protocols:
         samplers = settings.samplers(whole)
         results["refinement"] = refinement_numbers(whole, folder, **shared, samplers=samplers)
-    results = {name: {"protocol": protocols[name]} | numbers for name, numbers in results.items()}
-    folder.write(results)
-    return results
+    return {name: {"protocol": protocols[name]} | numbers for name, numbers in results.items()}
 
 
 def _clips(

@@ -17,6 +17,7 @@ import numpy as np
 from etils import epath
 
 from lumiere_jax.json_files import read_json
+from lumiere_jax.only_writer import NAME as LOCK
 from lumiere_jax.structure import flatten
 from lumiere_jax.video import check_output, new_file, replaced_file
 
@@ -36,7 +37,8 @@ class ResultsFolder:
     def __init__(self, path: epath.PathLike):
         self.path = epath.Path(path)
         check_output(self.path)
-        if self.path.exists() and any(self.path.iterdir()) and not self._settings.exists():
+        there = [path.name for path in self.path.iterdir()] if self.path.exists() else []
+        if set(there) - {LOCK} and not self._settings.exists():
             raise ValueError(
                 f"--output={self.path} is not empty and holds no evaluation: name another folder"
             )

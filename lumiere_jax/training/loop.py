@@ -15,6 +15,8 @@ from typing import Any
 import jax
 from etils import epath
 
+from lumiere_jax.only_writer import NAME as LOCK
+from lumiere_jax.only_writer import only_writer
 from lumiere_jax.parallel import global_batch, make_mesh
 from lumiere_jax.training.batches import open_batches
 from lumiere_jax.training.checkpoint import Checkpoints
@@ -32,6 +34,7 @@ from lumiere_jax.training.objective import make_objective
 from lumiere_jax.training.optimizer import make_optimizer
 from lumiere_jax.training.start import begin
 from lumiere_jax.training.telemetry import Telemetry, say
+from lumiere_jax.video.new_file import UNFINISHED
 
 
 def train(experiment: Experiment, run: epath.PathLike) -> str | None:
@@ -48,8 +51,8 @@ def train(experiment: Experiment, run: epath.PathLike) -> str | None:
     mesh = make_mesh(experiment.mesh)
     objective = make_objective(experiment)
     optimizer = make_optimizer(experiment.optimizer, train.steps)
-    open_folder(folder, experiment)
     with (
+        open_folder(folder, experiment),
         jax.set_mesh(mesh),
         Interruption() as interruption,
         Checkpoints(folder, train.keep) as checkpoints,
@@ -104,17 +107,33 @@ def due(step: int, interval: int, first: int, ended: bool) -> bool:
     return bool(interval) and step > first and (ended or step % interval == 0)
 
 
-def open_folder(folder: epath.Path, experiment: Experiment) -> None:
-    """Makes the work directory, or checks that it belongs to this experiment.
+@contextlib.contextmanager
+def open_folder(folder: epath.Path, experiment: Experiment) -> Iterator[None]:
+    """Make the work directory, or check that it belongs to this experiment; keep others out of it.
 
     Raises:
+      BlockingIOError: another run of this stage is going on.
       ValueError: it was started with other settings, or holds something else.
     """
+    first = jax.process_index() == 0
+    with only_writer(folder, f"--workdir={folder.parent}") if first else contextlib.nullcontext():
+        _claim(folder, experiment)
+        yield
+
+
+def _claim(folder: epath.Path, experiment: Experiment) -> None:
+    """Write the settings into the work directory, unless earlier steps depended on others."""
     path, saved = folder / "config.json", folder / "checkpoints"
     # Settings of a run that never came to a checkpoint may be corrected.
     if path.exists() and saved.exists() and any(saved.iterdir()):
         check_same_run(read_experiment(path), experiment, folder)
-    elif not path.exists() and folder.exists() and any(folder.iterdir()):
+    elif (
+        not path.exists()
+        and folder.exists()
+        and any(
+            path.name != LOCK and not path.name.startswith(UNFINISHED) for path in folder.iterdir()
+        )
+    ):
         raise ValueError(f"{folder} is no training run and not empty; choose another --workdir")
     if jax.process_index() == 0:
         folder.mkdir(parents=True, exist_ok=True)

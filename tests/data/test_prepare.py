@@ -15,10 +15,10 @@ import pytest
 from array_record.python.array_record_module import ArrayRecordReader
 
 from data import shards, work
-from data.lock import only_writer
 from data.prepare import prepare
 from data.sources import find_sources, hash_sources
 from lumiere_jax.input_pipeline.records import decode_clip
+from lumiere_jax.only_writer import only_writer
 from lumiere_jax.video import ClipSettings, ReadLimits, write_mp4
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -299,7 +299,10 @@ def test_a_folder_that_an_earlier_release_began_is_continued(videos, tmp_path, m
 def test_a_second_run_into_the_same_folder_is_told_so_and_harms_nothing(videos, tmp_path):
     output = tmp_path / "out"
     message = f"another run is writing into --output={output}"
-    with only_writer(output / "progress"), pytest.raises(BlockingIOError, match=message):
+    with (
+        only_writer(output / "progress", f"--output={output}"),
+        pytest.raises(BlockingIOError, match=message),
+    ):
         prepare(videos, output, SETTINGS)
     assert prepare(videos, output, SETTINGS)["counts"]["clips"] == 13
 

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from lumiere_jax.only_writer import only_writer
 from lumiere_jax.parallel import MeshConfig, make_mesh
 from lumiere_jax.training import loop
 from lumiere_jax.training.export import load_run
@@ -177,3 +178,13 @@ def test_a_run_goes_on_with_fewer_devices(run, tmp_path):
         patch.setattr(loop, "make_mesh", lambda config: make_mesh(MeshConfig(fsdp=2), two))
         assert train(tiny_experiment("image", steps=6), tmp_path) is None
     assert load_run(tmp_path / "image").step == 6
+
+
+def test_a_second_run_of_a_stage_is_told_of_the_first_and_changes_nothing(tmp_path):
+    experiment = tiny_experiment("image")
+    with (
+        only_writer(tmp_path / "image", "--workdir"),
+        pytest.raises(BlockingIOError, match=rf"another run is writing into --workdir={tmp_path}"),
+    ):
+        train(experiment, tmp_path)
+    assert [path.name for path in (tmp_path / "image").iterdir()] == ["lock"]

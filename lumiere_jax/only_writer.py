@@ -17,30 +17,31 @@ NAME = "lock"
 
 
 @contextlib.contextmanager
-def only_writer(progress: epath.PathLike) -> Iterator[None]:
+def only_writer(folder: epath.PathLike, flag: str) -> Iterator[None]:
     """Hold the lock of a folder; the system releases it when this program ends, however it ends.
 
     Object stores and file systems without locks are left unlocked.
 
     Args:
-      progress: the folder `progress/` of an output, made as needed.
+      folder: gets the file `lock`, which stays; made as needed.
+      flag: how the user named the output, such as "--output=clips".
 
     Raises:
       BlockingIOError: another program holds it.
     """
-    progress = epath.Path(progress)
-    if fcntl is None or "://" in str(progress):
+    folder = epath.Path(folder)
+    if fcntl is None or "://" in str(folder):
         yield
         return
-    progress.mkdir(parents=True, exist_ok=True)
-    descriptor = _take(os.path.join(progress, NAME), str(progress.parent))
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = _take(os.path.join(folder, NAME), flag)
     try:
         yield
     finally:
         os.close(descriptor)
 
 
-def _take(path: str, output: str) -> int:
+def _take(path: str, flag: str) -> int:
     """Return the open, locked file at `path`."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -49,8 +50,8 @@ def _take(path: str, output: str) -> int:
         except BlockingIOError:
             os.close(descriptor)
             raise BlockingIOError(
-                f"another run is writing into --output={output}; wait until it ends, or give "
-                "another --output"
+                f"another run is writing into {flag}; wait until it ends, or give another "
+                f"{flag.partition('=')[0]}"
             ) from None
         except OSError:
             return descriptor  # a file system without locks
