@@ -118,7 +118,8 @@ def check_fields(
 ) -> None:
     """Raise a ValueError that names the first field of a dataclass outside of its range.
 
-    A tuple's entries are checked one by one. None is right where it is the field's default.
+    The entries of a field that is a tuple are checked one by one. None is right where it is the
+    field's default.
 
     Args:
       config: the dataclass.
@@ -127,10 +128,11 @@ def check_fields(
       prefix: before the field's name in the message, such as "data.".
     """
     optional = {field.name for field in dataclasses.fields(config) if field.default is None}
+    several = {field.name for field in dataclasses.fields(config) if "tuple" in str(field.type)}
     for check, limits in ((check_whole, whole or {}), (check_range, ranges or {})):
         for name, (low, high) in limits.items():
             value = getattr(config, name)
-            if isinstance(value, tuple | list):
+            if isinstance(value, tuple | list) and name in several:
                 for index, item in enumerate(value):
                     check(f"{prefix}{name}[{index}]", item, low, high)
             elif value is not None or name not in optional:

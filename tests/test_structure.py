@@ -125,3 +125,16 @@ def test_any_json_is_a_dataclass_or_one_line_that_names_the_flag(values):
     except ValueError as error:
         problem = str(error)
     assert problem.startswith("--config.") if problem else isinstance(made, Outer)
+
+
+def test_a_list_is_no_number():
+    @dataclasses.dataclass(frozen=True)
+    class Sizes:
+        width: int
+        channels: tuple[int, ...] = (1,)
+
+    check_fields(Sizes(4, (1, 2)), whole={"width": (1, 8), "channels": (1, 8)})
+    with pytest.raises(ValueError, match=r"width=\[4\] is not a whole number"):
+        check_fields(Sizes([4]), whole={"width": (1, 8)})
+    with pytest.raises(ValueError, match=r"channels\[1\]=9 lies outside"):
+        check_fields(Sizes(4, (1, 9)), whole={"channels": (1, 8)})
