@@ -75,6 +75,9 @@ def run(
             argument.encode()
         except UnicodeEncodeError:
             shown = os.fsencode(argument).decode("utf-8", "backslashreplace")
+            if sys.getfilesystemencoding() != "utf-8":
+                shown = shown.encode("ascii", "backslashreplace").decode()
+                sys.exit(f"error: the argument {shown} needs a UTF-8 locale; set LC_ALL=C.UTF-8")
             sys.exit(f"error: the argument {shown} is not UTF-8; set the terminal to UTF-8")
 
     def guarded(argv: list[str]) -> Any:

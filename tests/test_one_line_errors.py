@@ -39,6 +39,17 @@ def test_a_path_flag_knows_the_home_folder(monkeypatch):
     assert values.output == "/home/someone/clips"
 
 
+def test_an_argument_that_the_locale_cannot_read_is_named_with_what_helps():
+    command = [sys.executable, "-m", "lumiere_jax.sample", "--output=ü".encode()]
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(command, env=os.environ | ascii_only, capture_output=True, timeout=120)
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == rb"error: the argument --output=\xfc needs a UTF-8 locale; set LC_ALL=C.UTF-8" + b"\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
