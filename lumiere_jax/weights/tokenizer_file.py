@@ -10,11 +10,11 @@ from etils import epath
 from lumiere_jax.json_files import plain_name, read_bytes
 from lumiere_jax.models import T5Config
 from lumiere_jax.text import open_tokenizer
+from lumiere_jax.text.tokenizers import MAXIMUM_BYTES
 from lumiere_jax.video.new_file import new_file
 from lumiere_jax.weights.tensor_folder import is_tensors_file
 
 TOKENIZER = "spiece.model"
-MAX_BYTES = 64 << 20  # of a SentencePiece model; mT5's, with 250,000 pieces, has 4 MB
 _OURS = ("model.json", "style")
 
 
@@ -76,7 +76,7 @@ def copy_tokenizer(config: Any, settings: Mapping[str, Any], folder: epath.Path)
         or missing_tokenizer(config, settings)
     ):
         return
-    data = read_bytes(tokenizer, MAX_BYTES)
+    data = read_bytes(tokenizer, MAXIMUM_BYTES)
     open_tokenizer(tokenizer, config.vocabulary_size)
     target = folder / tokenizer_name(tokenizer)
     if target.exists() and target.read_bytes() == data:
