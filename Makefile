@@ -25,10 +25,10 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(RUN) -m pytest -n $(JOBS) -m 'not slow and not gpu'
-	$(RUN) tests/fuzz --jobs=$(JOBS) --mutants=30
+	$(RUN) -m tests.fuzz --jobs=$(JOBS) --mutants=30
 
 fuzz: $(VENV)/installed
-	$(RUN) tests/fuzz --jobs=$(JOBS) --mutants=$(MUTANTS)
+	$(RUN) -m tests.fuzz --jobs=$(JOBS) --mutants=$(MUTANTS)
 
 lint: $(VENV)/installed
 	$(RUN) -m ruff check .

@@ -18,9 +18,9 @@ Ratios are best at 1.
 import numpy as np
 from absl import flags
 
-from lumiere_jax.input_pipeline import MovingShapes
-from lumiere_jax.lumiere import Lumiere
+from lumiere_jax import Lumiere
 from lumiere_jax.metrics import psnr
+from lumiere_jax.moving_shapes.dataset import MovingShapes
 from lumiere_jax.one_line_errors import run
 
 MODEL = flags.DEFINE_string("model", "runs/demo", "A run with a conditional stage, or its model.")

@@ -23,12 +23,11 @@ from etils import epath
 from PIL import Image
 
 from lumiere_jax import Lumiere
-from lumiere_jax.cascade import from_uint8, to_uint8
 from lumiere_jax.evaluation.refinement import bicubic, shrunk
-from lumiere_jax.input_pipeline.moving_shapes import MovingShapes
 from lumiere_jax.metrics import psnr, window_seam_energy
+from lumiere_jax.moving_shapes.dataset import MovingShapes
 from lumiere_jax.one_line_errors import run
-from lumiere_jax.stage import Stage
+from lumiere_jax.sampling import Stage, from_uint8, to_uint8
 from lumiere_jax.video import contact_sheet
 
 Arms = dict[str, np.ndarray]
@@ -44,7 +43,7 @@ class Ways(NamedTuple):
     @classmethod
     def of(cls, stage: Stage, frames: int) -> Ways:
         """Of a stage with the settings of the consensus."""
-        return cls(stage, stage.with_settings(overlap=0), stage.with_settings(window=frames))
+        return cls(stage, stage.with_config(overlap=0), stage.with_config(window=frames))
 
 
 def refine_each_way(ways: Ways, low: np.ndarray, seed: int = 0) -> tuple[Arms, dict[str, list]]:
@@ -172,7 +171,7 @@ def main(_: list[str]) -> None:
     changes = {"window": values.window, "overlap": values.overlap, "weights": values.window_weights}
     if values.augmentation is not None:
         changes["augmentation"] = values.augmentation
-    stage = stages[0].with_settings(**changes)
+    stage = stages[0].with_config(**changes)
     means, curves, clips, borders = compare(stage, values.scenes, values.frames)
     print(f"{'':12}{'PSNR dB':>10}{'seam':>8}")
     for name, row in means.items():

@@ -19,8 +19,8 @@ from absl import flags
 from jaxtyping import Float
 
 from lumiere_jax.diffusion import DiffusionConfig
-from lumiere_jax.input_pipeline.rendering import render
-from lumiere_jax.input_pipeline.scenes import Attributes, place
+from lumiere_jax.moving_shapes.rendering import render
+from lumiere_jax.moving_shapes.scenes import Attributes, place
 from lumiere_jax.one_line_errors import run
 
 TIMES = (0.6, 0.7, 0.8, 0.9, 0.93, 0.95, 0.97, 0.99)

@@ -20,7 +20,7 @@ from absl import flags
 from lumiere_jax.diffusion import DiffusionConfig, SamplerConfig
 from lumiere_jax.models import TemporalConfig, UNetConfig, network
 from lumiere_jax.one_line_errors import run
-from lumiere_jax.stage import Stage, StageSettings
+from lumiere_jax.sampling import Stage, StageConfig
 
 FACTOR = 8
 
@@ -48,7 +48,7 @@ def stage(
         patch=FACTOR,
         temporal=TemporalConfig(head_dim=8, attention_layers=1, resize=(False,) * (levels - 1)),
     )
-    settings = StageSettings(
+    settings = StageConfig(
         diffusion=DiffusionConfig(),
         sampler=SamplerConfig(sampler=sampler, steps=4, threshold=threshold),
         frames=window,

@@ -64,8 +64,8 @@ def data(experiment) -> dict[str, float]:
 def training_step(experiment) -> dict[str, float]:
     """A step on a fixed batch, and how long the host takes to send one off."""
     from lumiere_jax.parallel import global_batch, make_mesh
-    from lumiere_jax.training.compile import compile_step
     from lumiere_jax.training.objective import make_objective
+    from lumiere_jax.training.step import compile_step
 
     mesh = make_mesh(experiment.mesh)
     objective = make_objective(experiment)
@@ -116,14 +116,14 @@ def sampling(experiment) -> dict[str, float]:
     """Seconds a clip, from the time of a few denoising steps with guidance."""
     import dataclasses
 
-    from lumiere_jax.stage import Stage, StageSettings
+    from lumiere_jax.sampling import Stage, StageConfig
     from lumiere_jax.training.objective import make_objective
 
     net = make_objective(experiment).unet
     sampler = dataclasses.replace(experiment.sampler, spacing="trailing", steps=STEPS.value)
     data = experiment.data
     frames = 1 if data.image_frames else data.frames
-    settings = StageSettings(
+    settings = StageConfig(
         diffusion=experiment.diffusion, sampler=sampler, frames=frames, size=data.size
     )
     stage = Stage("base", net, net.init(jax.random.key(0)), settings)

@@ -2,8 +2,8 @@
 
     python -m benchmarks.video_encoding --videos=<folder> --size=128 --frames=80 --fps=16
 
-Cuts the videos of a folder into clips as data.prepare does, adds rendered ones (--synthetic),
-and prints a table for each: ratio to the raw bytes, and milliseconds a clip on one core.
+Cuts the videos of a folder into clips as `lumiere_jax.prepare` does, adds rendered ones
+(--synthetic), and prints a table for each: ratio to the raw bytes, and milliseconds a clip on one core.
 """
 
 import time
@@ -13,10 +13,10 @@ import numpy as np
 from absl import flags
 from etils import epath
 
-from data.sources import VIDEO_SUFFIXES
 from lumiere_jax.input_pipeline.encodings import ENCODINGS, find_encoding
 from lumiere_jax.one_line_errors import run
-from lumiere_jax.video import ClipSettings, VideoError, cut_clips
+from lumiere_jax.preparation.folders import VIDEO_SUFFIXES
+from lumiere_jax.video import ClipConfig, VideoError, cut_clips
 
 VIDEOS = flags.DEFINE_string("videos", None, "Folder of videos; none measures rendered clips only.")
 SIZE = flags.DEFINE_integer("size", 128, "Side of the square frames, in pixels.")
@@ -27,7 +27,7 @@ SYNTHETIC = flags.DEFINE_integer("synthetic", 4, "Rendered clips to measure.")
 REPEATS = flags.DEFINE_integer("repeats", 3, "Times each clip is decoded; the fastest counts.")
 
 
-def natural_clips(folder: epath.Path, settings: ClipSettings) -> Iterator[np.ndarray]:
+def natural_clips(folder: epath.Path, settings: ClipConfig) -> Iterator[np.ndarray]:
     """Clips [t, h, w, 3] of every video of a folder that can be read."""
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in VIDEO_SUFFIXES:
@@ -37,7 +37,7 @@ def natural_clips(folder: epath.Path, settings: ClipSettings) -> Iterator[np.nda
                 print(f"{path.name}: {error}")
 
 
-def rendered_clip(seed: int, settings: ClipSettings) -> np.ndarray:
+def rendered_clip(seed: int, settings: ClipConfig) -> np.ndarray:
     """A disc with a fading trail over a smooth ground, as the synthetic scenes have it."""
     rng = np.random.default_rng(seed)
     ground, colour = rng.uniform(0, 255, (2, 3))
@@ -101,7 +101,7 @@ def report(title: str, clips: list[np.ndarray], fps: float) -> None:
 def main(argv: list[str]) -> None:
     """Measures what the flags say."""
     del argv
-    settings = ClipSettings(size=SIZE.value, frames=FRAMES.value, fps=FPS.value)
+    settings = ClipConfig(size=SIZE.value, frames=FRAMES.value, fps=FPS.value)
     if VIDEOS.value:
         clips = list(natural_clips(epath.Path(VIDEOS.value), settings))[: CLIPS.value]
         if not clips:

@@ -21,12 +21,12 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
+from lumiere_jax import Lumiere
 from lumiere_jax.diffusion import Conditions
 from lumiere_jax.diffusion.denoiser import denoiser_from_network
 from lumiere_jax.evaluation.heldout import rendered
-from lumiere_jax.input_pipeline.captions import prompt
-from lumiere_jax.input_pipeline.scenes import WORDS, Attributes, combinations
-from lumiere_jax.lumiere import Lumiere
+from lumiere_jax.moving_shapes.captions import prompt
+from lumiere_jax.moving_shapes.scenes import WORDS, Attributes, combinations
 from lumiere_jax.one_line_errors import run
 
 TIMES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99)

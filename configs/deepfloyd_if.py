@@ -11,7 +11,7 @@ The name is <size>_<stage>: m, l or xl, and image or base. `image` fine-tunes th
 converted model). `base` trains the temporal half alone on 80 frames; IF's weights stay frozen.
 
 IF sees all 77 tokens of T5-XXL, padding included. They are read from the clips, where
-`python -m data.embed_text` puts them.
+`python -m lumiere_jax.embed_text` puts them.
 
 Counted by `python -m benchmarks.sizes --config=configs/deepfloyd_if.py:xl_base`, for one clip of
 80×128×128:

@@ -13,7 +13,7 @@ with these settings. Result, and their history: data/demo/README.md.
 
 Stages: `image` trains the image U-Net and its small T5 on single frames, `base` the temporal
 half on clips of 16 frames of 32×32, and with it the layers that read text (a deviation, see
-LISTENING); everything else is frozen. Clips are rendered while training unless
+TEXT_LAYERS); everything else is frozen. Clips are rendered while training unless
 --config.data.source=records:<folder> names prepared ones.
 
 `conditional` goes on from `base`: the model also sees what is known of a clip, and can then be used
@@ -66,7 +66,7 @@ VIDEO_SAMPLER = dataclasses.replace(SAMPLER, time_shift=0.25)
 # Not as in Lumiere, which freezes all of the image model. The image half hears directions since its
 # loss has min-SNR weights, so that this may be needless now: not tried. The time projections carry
 # the pooled text. `--config.train.trainable=temporal` is Lumiere's.
-LISTENING = "temporal|text|/attention/|residual/time"
+TEXT_LAYERS = "temporal|text|/attention/|residual/time"
 # Not in the paper either: without it "left" and "right" were one to the finished model, and 2,000
 # steps with it told them apart (docs/training.md).
 TEMPORAL = TemporalConfig(head_dim=32, pattern=(4, 4, 4))
@@ -140,7 +140,7 @@ def base() -> Experiment:
         optimizer=OptimizerConfig(**MUON, learning_rate=5e-4, warmup_steps=50),
         train=TrainConfig(
             steps=900,
-            trainable=LISTENING,
+            trainable=TEXT_LAYERS,
             ema_decay=0.996,
             log_every=20,
             save_every=200,
@@ -159,7 +159,7 @@ def conditional() -> Experiment:
         model=dataclasses.replace(start.model, observed=True),
         # Nothing is observed in 4 of 7 clips: the one model still makes videos from text alone.
         data=dataclasses.replace(start.data, masks=MaskMixture(none=1.2)),
-        train=dataclasses.replace(start.train, steps=6500, trainable=f"{LISTENING}|observation"),
+        train=dataclasses.replace(start.train, steps=6500, trainable=f"{TEXT_LAYERS}|observation"),
     )
 
 

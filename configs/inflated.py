@@ -7,18 +7,17 @@ r"""The temporal half of any inflated image model, with everything else frozen.
 
 What follows the colon is the model folder: architecture, diffusion, frames, size and text settings
 are read from it. Captions are encoded in the step where the folder holds a text encoder, and read
-from the clips (`python -m data.embed_text`) where it does not.
+from the clips (`python -m lumiere_jax.embed_text`) where it does not.
 """
 
 from ml_collections import ConfigDict
 
-from lumiere_jax.cascade import TextSettings
+from lumiere_jax.checkpoints import describe_model, from_json
 from lumiere_jax.input_pipeline import DataConfig
-from lumiere_jax.stage import StageSettings
+from lumiere_jax.sampling import StageConfig, TextConfig
 from lumiere_jax.training.command_line import to_config_dict
 from lumiere_jax.training.config import Experiment, TrainConfig
 from lumiere_jax.training.optimizer import OptimizerConfig
-from lumiere_jax.weights import describe_model, from_json
 
 
 def get_config(folder: str = "models/if-video") -> ConfigDict:
@@ -31,9 +30,9 @@ def get_config(folder: str = "models/if-video") -> ConfigDict:
             f"{folder}: {name!r} is an image model; make it a video model with "
             "python -m lumiere_jax.convert --inflate"
         )
-    stage = from_json(StageSettings, part.settings, f"{folder}: {name}")
+    stage = from_json(StageConfig, part.settings, f"{folder}: {name}")
     text = model.parts.get("text")
-    text_settings = from_json(TextSettings, text.settings) if text else TextSettings()
+    text_settings = from_json(TextConfig, text.settings) if text else TextConfig()
     return to_config_dict(
         Experiment(
             name=str(model.settings.get("name", "inflated")),

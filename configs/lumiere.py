@@ -10,7 +10,7 @@ Imagen's: width 512, multipliers 1-2-3-4, three blocks a level, attention at 32 
 temporal half halves and doubles time with space: 80/40/20/10 frames. The super-resolution has
 IF-II's form: most blocks at low resolution, attention at the coarsest level and to the text alone,
 here behind a stem that folds 4×4 pixels. Clips and their T5-XXL embeddings come from
-`python -m data.prepare` and `python -m data.embed_text`.
+`python -m lumiere_jax.prepare` and `python -m lumiere_jax.embed_text`.
 
 Counted by `python -m benchmarks.sizes --config=configs/lumiere.py:base`, forward pass of one clip:
 

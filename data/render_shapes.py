@@ -3,8 +3,8 @@
     python -m data.render_shapes --output=videos/ --count=64 --size=64 --seed=0
 
 Each `scene-00000.mp4` has its caption in `scene-00000.txt` beside it, ready for
-`python -m data.prepare --source=videos/`. Training needs no such files: the input pipeline draws
-these scenes by itself (`--config.data.source=moving_shapes`).
+`python -m lumiere_jax.prepare --source=videos/`. Training needs no such files: the input pipeline
+draws these scenes by itself (`--config.data.source=moving_shapes`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import tqdm
 from absl import flags
 from etils import epath
 
-from lumiere_jax.input_pipeline import MovingShapes
 from lumiere_jax.input_pipeline.records import MAXIMUM_BYTES
+from lumiere_jax.moving_shapes.dataset import MovingShapes
 from lumiere_jax.one_line_errors import define_path, run
 from lumiere_jax.structure import check_range, check_whole
 

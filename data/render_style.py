@@ -17,9 +17,9 @@ from etils import epath
 from jaxtyping import UInt8
 from PIL import Image
 
-from lumiere_jax.input_pipeline import MovingShapes
-from lumiere_jax.input_pipeline.rendering import signed_distance
-from lumiere_jax.input_pipeline.scenes import COLOURS, Scene
+from lumiere_jax.moving_shapes.dataset import MovingShapes
+from lumiere_jax.moving_shapes.rendering import signed_distance
+from lumiere_jax.moving_shapes.scenes import COLOURS, Scene
 from lumiere_jax.one_line_errors import define_path, run
 from lumiere_jax.structure import check_whole
 from lumiere_jax.video.new_file import check_output

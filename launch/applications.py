@@ -17,13 +17,13 @@ from absl import flags, logging
 from etils import epath
 
 from lumiere_jax import Lumiere
+from lumiere_jax.checkpoints.style import Style
 from lumiere_jax.generated import Generated
-from lumiere_jax.input_pipeline.moving_shapes import Attributes, place, prompt, render
 from lumiere_jax.loaded_model import load_style
+from lumiere_jax.moving_shapes.dataset import Attributes, place, prompt, render
 from lumiere_jax.one_line_errors import define_path, run
 from lumiere_jax.parallel import use_compilation_cache
 from lumiere_jax.video import check_output, write_contact_sheet
-from lumiere_jax.weights.style import Style
 
 GIVEN = Attributes(colour="green", shape="square", motion="right", background="light")
 EDITED = "a purple star moves right on a light background"

@@ -23,7 +23,7 @@ shown=$WORKDIR/applications-$(date +%Y%m%d-%H%M%S)
 
 say "3/6  Now from nothing. Captioned videos (drawn here; put your own into a folder like $WORKDIR/videos) become clips"
 [ -e "$WORKDIR/videos" ] || "$PYTHON" -m data.render_shapes --output="$WORKDIR/videos" --count=100 --size=32 --frames=16 --fps=8
-"$PYTHON" -m data.prepare --source="$WORKDIR/videos" --output="$WORKDIR/records" --size=32 --frames=16 --fps=8
+"$PYTHON" -m lumiere_jax.prepare --source="$WORKDIR/videos" --output="$WORKDIR/records" --size=32 --frames=16 --fps=8
 
 # Each of two devices on its own core is faster than one device on both: convolutions of this size
 # hardly use a second thread.

@@ -31,8 +31,8 @@ from lumiere_jax.structure import check_range, check_whole
 from lumiere_jax.video.new_file import ROOM, check_output
 
 if TYPE_CHECKING:
-    from lumiere_jax.weights import Model
-    from lumiere_jax.weights.style import Style
+    from lumiere_jax.checkpoints.model_folder import Model
+    from lumiere_jax.checkpoints.style import Style
 
 SOURCES = ("model", "diffusers", "deepfloyd", "huggingface", "t5x", "run", "style")
 TARGETS = ("model", "diffusers", "t5x")
@@ -114,9 +114,10 @@ def _convert_model(request: Conversion) -> None:
 
 def _bytes_at_least(request: Conversion) -> int:
     """Return what the parameters will need, as far as can be said before they are read."""
-    from lumiere_jax.models import network
-    from lumiere_jax.weights import describe_model, read_unet_config
-    from lumiere_jax.weights.tree import flatten
+    from lumiere_jax.checkpoints.model_folder import describe_model
+    from lumiere_jax.checkpoints.tree import flatten
+    from lumiere_jax.checkpoints.unet import read_unet_config
+    from lumiere_jax.models.network import network
 
     if request.source == "model":
         configs = [part.config for part in describe_model(request.path).parts.values()]
@@ -132,7 +133,7 @@ def _bytes_at_least(request: Conversion) -> int:
 
 def _stored_bytes(model: Model, dtype: str | None) -> int:
     """Return what the parameters need on disk."""
-    from lumiere_jax.weights.tree import flatten
+    from lumiere_jax.checkpoints.tree import flatten
 
     leaves = [leaf for part in model.parts.values() for leaf in flatten(part.params).values()]
     width = {None: None, "float32": 4, "bfloat16": 2}[dtype]
@@ -140,7 +141,8 @@ def _stored_bytes(model: Model, dtype: str | None) -> int:
 
 
 def _read(request: Conversion) -> Model:
-    from lumiere_jax.weights import importing, read_model
+    from lumiere_jax.checkpoints import importing
+    from lumiere_jax.checkpoints.model_folder import read_model
 
     options = {"variant": request.variant, "dtype": request.dtype}
     if request.variant is not None and request.source in ("model", "run"):
@@ -148,7 +150,7 @@ def _read(request: Conversion) -> Model:
     if request.source == "model":
         return read_model(request.path, dtype=request.dtype)
     if request.source == "run":
-        from lumiere_jax.training.model import is_run, run_model
+        from lumiere_jax.training.runs import is_run, run_model
 
         if not is_run(request.path):
             raise FileNotFoundError(
@@ -164,7 +166,7 @@ def _read(request: Conversion) -> Model:
 def _style_beside(request: Conversion) -> Style | None:
     """Return the style that goes along with a run or a model folder, where there is one."""
     from lumiere_jax.loaded_model import load_style
-    from lumiere_jax.training.model import has_style
+    from lumiere_jax.training.runs import has_style
 
     style = epath.Path(request.path) / "style"
     found = {"run": has_style(request.path), "model": (style / "style.json").exists()}
@@ -174,8 +176,8 @@ def _style_beside(request: Conversion) -> Style | None:
 
 
 def _convert_style(request: Conversion) -> None:
+    from lumiere_jax.checkpoints.style import write_style
     from lumiere_jax.loaded_model import load_style
-    from lumiere_jax.weights.style import write_style
 
     if request.target != "model" or request.inflate:
         flag = "--inflate" if request.inflate else f"--to={request.target}"
@@ -190,8 +192,8 @@ def _say(style: Style, folder: epath.PathLike) -> None:
 
 
 def _inflate(model: Model, request: Conversion) -> Model:
-    from lumiere_jax.weights.inflation import check_inflation, inflate_part, parameter_table
-    from lumiere_jax.weights.parts import replace_part, unet_part
+    from lumiere_jax.checkpoints.inflation import check_inflation, inflate_part, parameter_table
+    from lumiere_jax.checkpoints.model_folder import replace_part, unet_part
 
     name, part = unet_part(model, request.name)
     video = inflate_part(part, size=request.size, frames=request.frames, seed=request.seed)
@@ -204,14 +206,16 @@ def _inflate(model: Model, request: Conversion) -> Model:
 
 
 def _write(model: Model, style: Style | None, request: Conversion) -> None:
-    from lumiere_jax.weights import parts, write_model, write_t5x, write_unet
-    from lumiere_jax.weights.tokenizer_file import missing_tokenizer
+    from lumiere_jax.checkpoints.model_folder import text_part, unet_part, write_model
+    from lumiere_jax.checkpoints.t5 import write_t5x
+    from lumiere_jax.checkpoints.tokenizer_file import missing_tokenizer
+    from lumiere_jax.checkpoints.unet import write_unet
 
     if request.target == "t5x":
-        text = parts.text_part(model)
+        text = text_part(model)
         write_t5x(request.output, text.config, text.params)
     elif request.target == "diffusers":
-        _, part = parts.unet_part(model, request.name)
+        _, part = unet_part(model, request.name)
         size = part.settings.get("size")
         write_unet(request.output, part.config, part.params, size=size, dtype=request.dtype)
     else:

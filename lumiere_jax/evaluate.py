@@ -25,7 +25,7 @@ from lumiere_jax.one_line_errors import define_path, run
 
 
 def define_flags() -> None:
-    """The fields of `EvaluationSettings`; only where this file is the program."""
+    """The fields of `EvaluationConfig`; only where this file is the program."""
     define_path("model", None, "Model folder, or a training run such as runs/demo.")
     define_path("output", None, "Folder of the results.")
     flags.DEFINE_integer("prompts", 200, "Held-out prompts, a clip each.")
@@ -48,18 +48,20 @@ def define_flags() -> None:
 
 def main(_: list[str]) -> None:
     """Flags in, one call, a table out."""
-    from lumiere_jax.evaluation import EvaluationSettings, evaluate, table
-    from lumiere_jax.parallel import use_compilation_cache
+    from lumiere_jax.evaluation.evaluation import evaluate
+    from lumiere_jax.evaluation.settings import EvaluationConfig
+    from lumiere_jax.evaluation.table import table
+    from lumiere_jax.parallel.processes import use_compilation_cache
 
     if not any(argument.startswith(("--verbosity", "-v", "--v")) for argument in sys.argv):
         logging.set_verbosity(logging.WARNING)  # Orbax tells a story at every load
-    names = [field.name for field in dataclasses.fields(EvaluationSettings)]
+    names = [field.name for field in dataclasses.fields(EvaluationConfig)]
     values = {name: flags.FLAGS[name].value for name in names}
     for name, good in (("model", "runs/demo"), ("output", "evaluation")):
         if values[name] is None:
             raise ValueError(f"--{name} is missing: give a folder, such as --{name}={good}")
     use_compilation_cache()
-    print(table(evaluate(EvaluationSettings(**values))))
+    print(table(evaluate(EvaluationConfig(**values))))
     print(f"\n{values['output']}/evaluation.json\n{values['output']}/clips.png")
 
 

@@ -15,15 +15,9 @@ import numpy as np
 from etils import epath
 from jaxtyping import UInt8
 
-from lumiere_jax.video import (
-    generated_by,
-    new_files,
-    next_free,
-    refuse_existing,
-    write_contact_sheet,
-    write_gif,
-    write_mp4,
-)
+from lumiere_jax.video.contact_sheet import write_contact_sheet
+from lumiere_jax.video.new_file import new_files, next_free, refuse_existing
+from lumiere_jax.video.write import generated_by, write_gif, write_mp4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

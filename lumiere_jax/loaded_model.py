@@ -15,13 +15,16 @@ from etils import epath
 
 from lumiere_jax import __version__
 from lumiere_jax.applications import media, regions
-from lumiere_jax.cascade import Cascade, Request, check_seed, from_uint8
-from lumiere_jax.diffusion import SamplerConfig
+from lumiere_jax.checkpoints.dataclass_json import to_json
+from lumiere_jax.checkpoints.model_folder import Model, read_model
+from lumiere_jax.checkpoints.style import Style, read_style
+from lumiere_jax.diffusion.sampler_config import SamplerConfig
 from lumiere_jax.generated import Generated
+from lumiere_jax.sampling.cascade import Cascade
+from lumiere_jax.sampling.pixels import from_uint8
+from lumiere_jax.sampling.request import Request, check_seed
 from lumiere_jax.structure import check_whole, suggest
-from lumiere_jax.text import clean
-from lumiere_jax.weights import Model, read_model, to_json
-from lumiere_jax.weights.style import Style, read_style
+from lumiere_jax.text.reading import clean
 
 Prompt = str | Sequence[str]
 Made = Generated | list[Generated]
@@ -65,7 +68,7 @@ class LoadedModel:
             raise FileNotFoundError(f"--model={folder}: no such folder")
         if (folder / "model.json").exists():
             return cls(read_model(folder), dtype=dtype)
-        from lumiere_jax.training.model import run_model
+        from lumiere_jax.training.runs import run_model
 
         return cls(run_model(folder), dtype=dtype)
 
@@ -125,10 +128,10 @@ class LoadedModel:
             chosen[stage.name] = dataclasses.replace(stage.settings.sampler, **fields)
         return chosen
 
-    def with_settings(self, changes: Mapping[str, Mapping[str, Any]]):
+    def with_config(self, changes: Mapping[str, Mapping[str, Any]]):
         """The same model with other settings of some stages, such as `{"ssr": {"window": 8}}`."""
         changed = copy.copy(self)
-        changed.cascade = self.cascade.with_settings(changes)
+        changed.cascade = self.cascade.with_config(changes)
         return changed
 
     def base_alone(self):
@@ -305,7 +308,7 @@ def load_style(folder: epath.PathLike, *, flag: str = "--style") -> Style:
         if (place / "style.json").exists():
             return read_style(place)
         if (place / "config.json").exists():
-            from lumiere_jax.training.model import run_style
+            from lumiere_jax.training.runs import run_style
 
             return run_style(place)
     raise FileNotFoundError(

@@ -15,10 +15,10 @@ from etils import epath
 
 from lumiere_jax import applications
 from lumiere_jax.applications import canvas, media
-from lumiere_jax.cascade import from_uint8
+from lumiere_jax.checkpoints.style import Style
 from lumiere_jax.loaded_model import MAXIMUM_FRAMES, LoadedModel, Made, Prompt, load_style
+from lumiere_jax.sampling.pixels import from_uint8
 from lumiere_jax.structure import check_whole
-from lumiere_jax.weights.style import Style
 
 
 class Lumiere(LoadedModel):

@@ -46,8 +46,8 @@ PREVIEW = flags.DEFINE_integer("preview", 0, "Write a contact sheet every so man
 
 def main(_: list[str]) -> None:
     """Flags in, clips out."""
-    from lumiere_jax.parallel import use_compilation_cache
-    from lumiere_jax.video import check_output
+    from lumiere_jax.parallel.processes import use_compilation_cache
+    from lumiere_jax.video.new_file import check_output
 
     if not any(argument.startswith(("--verbosity", "-v", "--v")) for argument in sys.argv):
         logging.set_verbosity(logging.WARNING)  # Orbax tells a story at every load
@@ -76,14 +76,15 @@ def load():
     model = Lumiere.load(flags.FLAGS.model)
     refining = [stage.name for stage in model.cascade.stages if stage.refines]
     changes = sample_flags.stage_changes(refining)
-    model = model.with_settings(changes) if changes else model
+    model = model.with_config(changes) if changes else model
     return model.base_alone() if BASE_ONLY.value else model
 
 
 def save(clips, *, sheet: bool) -> None:
     """Write the clips, and one sheet of them all where they are to be compared."""
     from lumiere_jax.generated import next_number, numbered
-    from lumiere_jax.video import next_free, write_contact_sheet
+    from lumiere_jax.video.contact_sheet import write_contact_sheet
+    from lumiere_jax.video.new_file import next_free
 
     folder = epath.Path(OUTPUT.value)
     for clip in clips:
@@ -106,7 +107,8 @@ def preview_options() -> dict:
     if not PREVIEW.value:
         return {}
     from lumiere_jax.generated import next_number, numbered
-    from lumiere_jax.video import next_free, write_contact_sheet
+    from lumiere_jax.video.contact_sheet import write_contact_sheet
+    from lumiere_jax.video.new_file import next_free
 
     def make_folder(number: int) -> epath.Path:
         folder = epath.Path(OUTPUT.value) / f"{numbered(number)}-preview"

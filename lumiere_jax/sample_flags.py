@@ -15,12 +15,12 @@ from typing import Any
 
 from absl import flags
 
-from lumiere_jax.cascade.request import check_seed
-from lumiere_jax.diffusion import SamplerConfig
+from lumiere_jax.checkpoints.dataclass_json import from_json
+from lumiere_jax.diffusion.sampler_config import SamplerConfig
 from lumiere_jax.one_line_errors import define_path
-from lumiere_jax.stage import StageSettings
-from lumiere_jax.text import read_lines
-from lumiere_jax.weights import from_json
+from lumiere_jax.sampling.request import check_seed
+from lumiere_jax.sampling.stage_config import StageConfig
+from lumiere_jax.text.reading import read_lines
 
 FLAGS = flags.FLAGS
 
@@ -44,9 +44,9 @@ MAIN = {
 }
 SPECIAL = sorted({name for _, _, uses in APPLICATIONS.values() for name in uses} | set(MAIN))
 SETTINGS = {
-    kind: {f.name for f in dataclasses.fields(kind)} for kind in (SamplerConfig, StageSettings)
+    kind: {f.name for f in dataclasses.fields(kind)} for kind in (SamplerConfig, StageConfig)
 }
-REQUIRED = {SamplerConfig: {}, StageSettings: {"diffusion": {}, "frames": 1, "size": 64}}
+REQUIRED = {SamplerConfig: {}, StageConfig: {"diffusion": {}, "frames": 1, "size": 64}}
 # Where windows and tiles are meant, the super-resolutions are: the base has --set.
 REFINING = ("window", "overlap", "window_weights", "tile", "tile_overlap", "augmentation")
 
@@ -189,7 +189,7 @@ def stage_changes(refining: Iterable[str]) -> dict[str, dict[str, Any]]:
             f"--{next(iter(values))}: this model has no super-resolution stage; "
             "for the base use --set=base.…"
         )
-    for stage, fields in _changes_of(StageSettings).items():
+    for stage, fields in _changes_of(StageConfig).items():
         changes[stage] = changes.get(stage, {}) | fields
     return changes
 

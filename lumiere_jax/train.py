@@ -27,11 +27,11 @@ DISTRIBUTED = flags.DEFINE_bool(
 
 def main(_: list[str]) -> None:
     """Flags in, one call, exit code out."""
-    from lumiere_jax.parallel import start_processes, use_compilation_cache
+    from lumiere_jax.parallel.processes import start_processes, use_compilation_cache
     from lumiere_jax.training.command_line import to_experiment
-    from lumiere_jax.training.interruption import Interruption
-    from lumiere_jax.training.journal import TrainingDiverged
     from lumiere_jax.training.loop import train
+    from lumiere_jax.training.metric_writer import TrainingDiverged
+    from lumiere_jax.training.preemption import Preemption
     from lumiere_jax.video.new_file import check_output
 
     if not any(argument.startswith(("--verbosity", "-v", "--v")) for argument in sys.argv):
@@ -48,7 +48,7 @@ def main(_: list[str]) -> None:
     except TrainingDiverged as error:
         raise ValueError(str(error)) from None
     if signal:
-        sys.exit(Interruption.EXIT_CODE)
+        sys.exit(Preemption.EXIT_CODE)
 
 
 def parse_flags(argv: list[str]) -> list[str]:

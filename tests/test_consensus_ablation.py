@@ -9,7 +9,7 @@ from lumiere_jax.diffusion import DiffusionConfig, SamplerConfig
 from lumiere_jax.evaluation.refinement import bicubic, shrunk
 from lumiere_jax.metrics import window_seam_energy
 from lumiere_jax.models import UNetConfig
-from lumiere_jax.stage import Stage, StageSettings
+from lumiere_jax.sampling import Stage, StageConfig
 
 
 class Drifting:
@@ -32,7 +32,7 @@ class Drifting:
 
 @pytest.fixture(scope="module")
 def refined():
-    settings = StageSettings(
+    settings = StageConfig(
         diffusion=DiffusionConfig(prediction="clean"),
         sampler=SamplerConfig(steps=2),
         frames=6,

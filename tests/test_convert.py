@@ -9,11 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from lumiere_jax.convert import Conversion, convert
-from lumiere_jax.models import T5Config, TemporalConfig, network
-from lumiere_jax.models.stunet import inflate
-from lumiere_jax.stage import StageSettings
-from lumiere_jax.weights import (
+from lumiere_jax.checkpoints import (
     Model,
     Part,
     from_json,
@@ -23,8 +19,12 @@ from lumiere_jax.weights import (
     write_model,
     write_unet,
 )
-from lumiere_jax.weights.inflation import check_inflation, parameter_table
-from lumiere_jax.weights.tree import flatten, unflatten
+from lumiere_jax.checkpoints.inflation import check_inflation, parameter_table
+from lumiere_jax.checkpoints.tree import flatten, unflatten
+from lumiere_jax.convert import Conversion, convert
+from lumiere_jax.models import T5Config, TemporalConfig, network
+from lumiere_jax.models.stunet import inflate
+from lumiere_jax.sampling import StageConfig
 
 
 def _run(source="model", target="model", **values):
@@ -56,7 +56,7 @@ def test_an_image_folder_becomes_a_video_model_and_comes_back(folder, tmp_path, 
     part = read_model(output).parts["base"]
     assert part.config == inflate(config, TemporalConfig(head_dim=16))
     assert (part.settings["size"], part.settings["frames"]) == (16, 4)
-    assert from_json(StageSettings, part.settings).sampler.variance == "small"
+    assert from_json(StageConfig, part.settings).sampler.variance == "small"
     _run(target="diffusers", path=output, output=str(tmp_path / "back"))
     again, found = read_unet(tmp_path / "back")
     assert again == config
@@ -73,7 +73,7 @@ def test_a_pipeline_brings_its_text_encoder(golden, folder, tmp_path, capsys):
     shutil.rmtree(narrow)
     _run("diffusers", path=pipeline, output=str(tmp_path / "model"))
     model = read_model(tmp_path / "model")
-    settings = from_json(StageSettings, model.parts["base"].settings)
+    settings = from_json(StageConfig, model.parts["base"].settings)
     assert settings.diffusion.schedule == "discrete_cosine"
     assert (settings.size, settings.frames) == (16, 1)
 

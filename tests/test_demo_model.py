@@ -5,8 +5,8 @@ import pathlib
 import pytest
 
 from lumiere_jax import Lumiere
-from lumiere_jax.input_pipeline.moving_shapes import read_caption
-from lumiere_jax.metrics import measure_scene
+from lumiere_jax.moving_shapes.dataset import read_caption
+from lumiere_jax.moving_shapes.shapes import measure_scene
 
 FOLDER = pathlib.Path(__file__).parent.parent / "data/demo"
 PROMPTS = [

@@ -9,19 +9,19 @@ import sys
 
 import numpy as np
 import pytest
-from tiny_model import tiny_model
 
-from lumiere_jax.evaluation import EvaluationSettings, ResultsFolder, evaluate, table
+from lumiere_jax.checkpoints import Model, read_model, write_model
+from lumiere_jax.evaluation import EvaluationConfig, ResultsFolder, evaluate, table
 from lumiere_jax.evaluation.accuracy import fractions, measure
 from lumiere_jax.evaluation.heldout import rendered, spread_prompts
 from lumiere_jax.evaluation.refinement import bicubic, shrunk
 from lumiere_jax.evaluation.video_distance import chosen_frames, distances, shuffled
-from lumiere_jax.input_pipeline.captions import read_caption
-from lumiere_jax.input_pipeline.moving_shapes import heldout_prompts
 from lumiere_jax.lumiere import Lumiere
-from lumiere_jax.metrics.trails import STRAIGHT
 from lumiere_jax.models.stunet import spatial_half, spatial_params
-from lumiere_jax.weights import Model, read_model, write_model
+from lumiere_jax.moving_shapes.captions import read_caption
+from lumiere_jax.moving_shapes.dataset import heldout_prompts
+from lumiere_jax.moving_shapes.trails import STRAIGHT
+from tests.tiny import tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def evaluated(model, tmp_path_factory):
 
 def asked(model, output, **changes):
     options = {"prompts": 2, "batch": 2, "steps": 2, "scenes": 1, "conditioning": "free"}
-    return EvaluationSettings(model=str(model), output=str(output), **(options | changes))
+    return EvaluationConfig(model=str(model), output=str(output), **(options | changes))
 
 
 def flat_features(videos):

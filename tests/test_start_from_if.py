@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from configs import inflated
-from data.embed_text import embed_text
-from data.prepare import prepare
+from lumiere_jax.checkpoints import Model, Part, read_model, write_model
 from lumiere_jax.convert import Conversion, convert
-from lumiere_jax.input_pipeline import MovingShapes
+from lumiere_jax.embed_text import embed_text
 from lumiere_jax.models import T5Config, network
+from lumiere_jax.moving_shapes.dataset import MovingShapes
+from lumiere_jax.prepare import prepare
 from lumiere_jax.training.command_line import to_experiment
-from lumiere_jax.training.export import load_run
 from lumiere_jax.training.loop import train
-from lumiere_jax.video import ClipSettings, write_mp4
-from lumiere_jax.weights import Model, Part, read_model, write_model
+from lumiere_jax.training.runs import load_run
+from lumiere_jax.video import ClipConfig, write_mp4
 
 FRAMES, SIZE, TOKENS = 8, 16, 12
 
@@ -48,7 +48,7 @@ def folders(golden, tmp_path_factory):
     for index in range(4):
         write_mp4(videos / f"{index}.mp4", scenes.clip(index), 16)
         (videos / f"{index}.txt").write_text(scenes.caption(index))
-    prepare(str(videos), str(folder / "clips"), ClipSettings(size=SIZE, frames=FRAMES, fps=16))
+    prepare(str(videos), str(folder / "clips"), ClipConfig(size=SIZE, frames=FRAMES, fps=16))
     embed_text(folder / "clips", folder / "text", folder / "with_text", whole=True, length=TOKENS)
     return folder
 

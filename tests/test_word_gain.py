@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.word_gain import OPPOSITE, TIMES, exchange, gains
 from lumiere_jax import Lumiere
-from lumiere_jax.input_pipeline.scenes import Attributes, combinations
+from lumiere_jax.moving_shapes.scenes import Attributes, combinations
 
 FOLDER = pathlib.Path(__file__).parent.parent / "data/demo"
 

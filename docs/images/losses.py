@@ -12,7 +12,7 @@ import sys
 import matplotlib
 import numpy as np
 
-from lumiere_jax.training.telemetry import read_lines
+from lumiere_jax.training.metric_writer import read_lines
 
 matplotlib.use("Agg")
 from matplotlib import pyplot

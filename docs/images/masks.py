@@ -7,8 +7,8 @@ import pathlib
 
 import numpy as np
 
-from lumiere_jax.input_pipeline import MovingShapes
 from lumiere_jax.input_pipeline.masks import KINDS
+from lumiere_jax.moving_shapes.dataset import MovingShapes
 from lumiere_jax.video import write_contact_sheet
 
 UNKNOWN = (250, 210, 225)

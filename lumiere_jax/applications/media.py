@@ -18,11 +18,13 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
-from lumiere_jax.video import ReadLimits, read_video, resample, resize_and_crop
 from lumiere_jax.video.animations import TICK, is_animated, picture_format, read_animation
 from lumiere_jax.video.images import image_pixels, read_pixels
+from lumiere_jax.video.limits import ReadLimits
 from lumiere_jax.video.pixels import Pixels, array_pixels
-from lumiere_jax.video.read import collect
+from lumiere_jax.video.read import collect, read_video
+from lumiere_jax.video.resample import resample
+from lumiere_jax.video.resize import resize_and_crop
 
 LIMITS = ReadLimits(max_seconds=3600.0)
 FIT = "short side resized, centre square kept"

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from lumiere_jax.applications.text_to_video import text_to_video
-from lumiere_jax.cascade import Cascade, Request
-from lumiere_jax.models import Params
-from lumiere_jax.weights.style import Style, stylize_params
+from lumiere_jax.checkpoints.style import Style, stylize_params
+from lumiere_jax.models.network import Params
+from lumiere_jax.sampling.cascade import Cascade
+from lumiere_jax.sampling.request import Request
 
 
 def stylize(prompts: Sequence[str], seeds: Sequence[int], **options: Any) -> Request:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lumiere_jax.cascade import Request
+from lumiere_jax.sampling.request import Request
 
 
 def text_to_video(prompts: Sequence[str], seeds: Sequence[int], **options: Any) -> Request:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from lumiere_jax.cascade import Request
+from lumiere_jax.sampling.request import Request
 
 
 def upscale(

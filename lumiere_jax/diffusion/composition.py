@@ -11,14 +11,14 @@ import numpy as np
 from jaxtyping import Float
 
 from lumiere_jax.diffusion.config import DiffusionConfig
+from lumiere_jax.diffusion.denoiser import hold
 from lumiere_jax.diffusion.estimate import Denoise
 from lumiere_jax.diffusion.guidance import guide
-from lumiere_jax.diffusion.held import hold
 from lumiere_jax.diffusion.multidiffusion import Tiles, Windows
 from lumiere_jax.diffusion.sampler_config import SamplerConfig
 from lumiere_jax.diffusion.thresholding import threshold
 from lumiere_jax.diffusion.windowed import tiles, windows
-from lumiere_jax.text import Text
+from lumiere_jax.text.text import Text
 
 
 def compose(

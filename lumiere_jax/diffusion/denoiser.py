@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from lumiere_jax.diffusion import prediction
 from lumiere_jax.diffusion.config import DiffusionConfig
 from lumiere_jax.diffusion.estimate import Conditions, Denoise, Estimate
+from lumiere_jax.diffusion.frames import rewrite
 
 __all__ = ["Conditions", "Denoise", "Estimate", "denoiser_from_network", "emit"]
 
@@ -56,3 +57,29 @@ def emit(apply, params, x, time, conditions: Conditions, *, observe: bool = True
             f"out_channels to {channels}, or {2 * channels} where the variance is learned"
         )
     return raw[..., :channels], raw[..., channels:] if raw.shape[-1] > channels else None
+
+
+def hold(denoise: Denoise, config: DiffusionConfig) -> Denoise:
+    """A denoiser that answers with the observed video wherever the mask is 1.
+
+    The noise there is derived again from x, so that any sampler carries those pixels along the
+    path of the observed video noised to each level, and its last step returns them exactly. Pixels
+    that are not observed are left alone; without `observed` and `mask` nothing changes.
+    """
+
+    def held(x, time, conditions: Conditions) -> Estimate:
+        estimate = denoise(x, time, conditions)
+        observed, mask = conditions.observed, conditions.mask
+        if observed is None or mask is None:
+            return estimate
+        alpha, sigma = config.levels(time, x[:, 0])
+
+        def keep(estimates, read, _):
+            (clean, noise), (x, observed, mask) = estimates, read
+            derived = (x - alpha * observed) / sigma
+            return mask * observed + (1 - mask) * clean, mask * derived + (1 - mask) * noise
+
+        clean, noise = rewrite(keep, (estimate.clean, estimate.noise), (x, observed, mask))
+        return estimate._replace(clean=clean, noise=noise)
+
+    return held

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from jaxtyping import Array, Float
 
-from lumiere_jax.text import Text
+from lumiere_jax.text.text import Text
 
 
 class Estimate(NamedTuple):

@@ -11,7 +11,7 @@ from jaxtyping import Array
 from lumiere_jax.diffusion import prediction
 from lumiere_jax.diffusion.config import DiffusionConfig
 from lumiere_jax.diffusion.estimate import Conditions, Denoise, Estimate
-from lumiere_jax.text import Text
+from lumiere_jax.text.text import Text
 
 
 def guide(

@@ -38,7 +38,7 @@ class Levels:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class StepWeights:
+class StepCoefficients:
     """Weights of one sampler's n steps; None where a term never occurs.
 
     With `log_variance`, (smallest, largest), the weight of fresh noise comes from the learned
@@ -63,7 +63,7 @@ def step_levels(config: DiffusionConfig, steps: Float[np.ndarray, "n 2"]) -> Lev
     return Levels(alpha, sigma, to_alpha, to_sigma, before_alpha, before_sigma, chained)
 
 
-def ddpm(at: Levels, variance: str) -> StepWeights:
+def ddpm(at: Levels, variance: str) -> StepCoefficients:
     """The posterior's mean, and its variance or another (Ho et al. 2020, algorithm 2).
 
     Args:
@@ -74,39 +74,41 @@ def ddpm(at: Levels, variance: str) -> StepWeights:
         # The last step adds no noise, whatever the network says of its variance.
         logs = np.log(np.maximum(smallest, TINY)), np.log(np.maximum(largest, TINY))
         fresh = (at.to_sigma > 0).astype(float)
-        return StepWeights(x=from_x, clean=from_clean, fresh=fresh, log_variance=logs)
+        return StepCoefficients(x=from_x, clean=from_clean, fresh=fresh, log_variance=logs)
     deviation = np.sqrt(np.maximum(smallest if variance == "small" else largest, 0))
     fresh = np.where(at.to_sigma > 0, deviation, 0)
-    return StepWeights(x=from_x, clean=from_clean, fresh=fresh)
+    return StepCoefficients(x=from_x, clean=from_clean, fresh=fresh)
 
 
-def ddim(at: Levels, eta: float) -> StepWeights:
+def ddim(at: Levels, eta: float) -> StepCoefficients:
     """Song et al., arXiv 2010.02502, eq. 12 and 16; eta 0 is deterministic, 1 is DDPM's noise."""
     fresh = eta * np.sqrt(posterior(at.alpha, at.sigma, at.to_alpha, at.to_sigma)[2].clip(0))
     direction = np.sqrt((at.to_sigma**2 - fresh**2).clip(0))
     nothing = np.zeros_like(at.alpha)
-    return StepWeights(x=nothing, clean=at.to_alpha, noise=direction, fresh=fresh if eta else None)
+    return StepCoefficients(
+        x=nothing, clean=at.to_alpha, noise=direction, fresh=fresh if eta else None
+    )
 
 
-def euler(at: Levels) -> StepWeights:
+def euler(at: Levels) -> StepCoefficients:
     """One step along x / alpha over sigma / alpha; DDIM, but the noise follows from `clean`."""
     ratio = at.to_sigma / at.sigma
-    return StepWeights(x=ratio, clean=at.to_alpha - ratio * at.alpha)
+    return StepCoefficients(x=ratio, clean=at.to_alpha - ratio * at.alpha)
 
 
-def dpm_solver(at: Levels) -> StepWeights:
+def dpm_solver(at: Levels) -> StepCoefficients:
     """DPM-Solver++(2M), midpoint form (Lu et al., arXiv 2211.01095, algorithm 2)."""
     first = euler(at)
     extra = first.clean * _extrapolation(at)
-    return StepWeights(x=first.x, clean=first.clean + extra, previous=-extra)
+    return StepCoefficients(x=first.x, clean=first.clean + extra, previous=-extra)
 
 
-def dpm_solver_sde(at: Levels) -> StepWeights:
+def dpm_solver_sde(at: Levels) -> StepCoefficients:
     """The stochastic form of DPM-Solver++(2M) (the same paper, appendix on SDE solvers)."""
     shrink = _noise_ratio(at)  # exp(-h), h the step in half log-SNR
     clean = at.to_alpha * (1 - shrink**2)
     extra = clean * _extrapolation(at)
-    return StepWeights(
+    return StepCoefficients(
         x=at.to_sigma / at.sigma * shrink,
         clean=clean + extra,
         previous=-extra,
@@ -114,11 +116,11 @@ def dpm_solver_sde(at: Levels) -> StepWeights:
     )
 
 
-def renoise(at: Levels) -> StepWeights:
+def renoise(at: Levels) -> StepCoefficients:
     """A step up: x becomes a noisier version of itself."""
     ratio = at.to_alpha / at.alpha
     fresh = np.sqrt((at.to_sigma**2 - ratio**2 * at.sigma**2).clip(0))
-    return StepWeights(x=ratio, clean=np.zeros_like(ratio), fresh=fresh)
+    return StepCoefficients(x=ratio, clean=np.zeros_like(ratio), fresh=fresh)
 
 
 def _noise_ratio(at: Levels) -> Weights:
@@ -138,7 +140,7 @@ def _extrapolation(at: Levels) -> Weights:
     return np.where(at.chained & np.isfinite(ratio), ratio, 0)
 
 
-SAMPLERS: dict[str, Callable[..., StepWeights]] = {
+SAMPLERS: dict[str, Callable[..., StepCoefficients]] = {
     "ddpm": ddpm,
     "ddim": ddim,
     "euler": euler,

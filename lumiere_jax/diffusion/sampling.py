@@ -17,7 +17,7 @@ from lumiere_jax.diffusion.config import DiffusionConfig
 from lumiere_jax.diffusion.estimate import Conditions, Denoise
 from lumiere_jax.diffusion.frames import Clip, frame, rewrite
 from lumiere_jax.diffusion.sampler_config import SamplerConfig
-from lumiere_jax.diffusion.samplers import SAMPLERS, StepWeights, renoise, step_levels
+from lumiere_jax.diffusion.samplers import SAMPLERS, StepCoefficients, renoise, step_levels
 from lumiere_jax.diffusion.times import from_strength
 from lumiere_jax.diffusion.update import StepNoise
 
@@ -114,7 +114,7 @@ def _fields(key: PRNGKeyArray, x: Clip) -> StepNoise:
 
 def _weights(
     config: DiffusionConfig, sampler: SamplerConfig, steps: np.ndarray
-) -> tuple[StepWeights, np.ndarray]:
+) -> tuple[StepCoefficients, np.ndarray]:
     """The sampler's table, its rising rows replaced by renoising; terms that never occur None."""
     options = {"ddim": {"eta": sampler.eta}, "ddpm": {"variance": sampler.variance}}
     levels = step_levels(config, steps)
@@ -129,10 +129,12 @@ def _weights(
         down, up = (nothing if each is None else each for each in (down, up))
         column = np.where(rises, up, down)
         merged[field] = column if column.any() else None
-    return StepWeights(**merged, log_variance=falling.log_variance), rises
+    return StepCoefficients(**merged, log_variance=falling.log_variance), rises
 
 
-def _rows(steps: np.ndarray, weights: StepWeights, rises: np.ndarray, dtype: Any) -> dict[str, Any]:
+def _rows(
+    steps: np.ndarray, weights: StepCoefficients, rises: np.ndarray, dtype: Any
+) -> dict[str, Any]:
     """What the scan reads at each step."""
     table = {name: value for name, value in vars(weights).items() if value is not None}
     return {
@@ -147,7 +149,7 @@ def _rows(steps: np.ndarray, weights: StepWeights, rises: np.ndarray, dtype: Any
 def _step(
     denoise: Denoise,
     conditions: Conditions,
-    weights: StepWeights,
+    weights: StepCoefficients,
     sampler: SamplerConfig,
     noise_at: StepNoise | None,
     hooks: Hooks,
@@ -159,7 +161,7 @@ def _step(
         estimate = denoise(x, _times(row["time"], x), conditions)
         moved, kept = update.advance(row, x, estimate, previous, noise_at)
         if sampler.sampler == "heun":
-            moved = _second_look(denoise, conditions, x, moved, estimate.clean, row)
+            moved = _heun_correction(denoise, conditions, x, moved, estimate.clean, row)
         _call(hooks, row["index"] + 1, estimate.clean)
         return moved, kept
 
@@ -178,7 +180,7 @@ def _times(time: Array, x: Clip) -> Float[Array, " b"]:
     return jnp.full(x.shape[:1], time, x.dtype)
 
 
-def _second_look(denoise, conditions, x: Clip, moved: Clip, clean: Clip, row: dict) -> Clip:
+def _heun_correction(denoise, conditions, x: Clip, moved: Clip, clean: Clip, row: dict) -> Clip:
     """Heun's second half: the step again, with the mean of the clean estimates at its two ends.
 
     A trapezoid in alpha / sigma, along which x / sigma moves at the rate `clean`; it is finite at

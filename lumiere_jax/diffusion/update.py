@@ -29,7 +29,7 @@ def advance(
     """x at the next time, and the clean estimate where a previous one is kept.
 
     Args:
-      row: the step's weights, see `StepWeights`, and its "index". A term without a weight is not
+      row: the step's weights, see `StepCoefficients`, and its "index". A term without a weight is not
         read, so its array need not even be computed.
       x: the clips now.
       estimate: what the denoiser says of them.

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from lumiere_jax.diffusion.estimate import Conditions, Denoise, Estimate
 from lumiere_jax.diffusion.multidiffusion import Tiles, Windows, normalized_weights
-from lumiere_jax.text import Text
+from lumiere_jax.text.text import Text
 
 SLICED = ("low_resolution", "observed", "mask")  # the conditions that have frames and pixels
 

@@ -2,7 +2,7 @@
 
 from lumiere_jax.evaluation.evaluation import evaluate
 from lumiere_jax.evaluation.results_folder import ResultsFolder
-from lumiere_jax.evaluation.settings import EvaluationSettings
+from lumiere_jax.evaluation.settings import EvaluationConfig
 from lumiere_jax.evaluation.table import table
 
-__all__ = ["EvaluationSettings", "ResultsFolder", "evaluate", "table"]
+__all__ = ["EvaluationConfig", "ResultsFolder", "evaluate", "table"]

@@ -11,14 +11,10 @@ from jaxtyping import UInt8
 
 from lumiere_jax.evaluation.heldout import CHANCE, rendered
 from lumiere_jax.evaluation.results_folder import ResultsFolder
-from lumiere_jax.input_pipeline.captions import read_caption
-from lumiere_jax.metrics import (
-    measure_frame,
-    measure_scene,
-    motion_magnitude,
-    temporal_flicker,
-)
-from lumiere_jax.metrics.trails import STRAIGHT
+from lumiere_jax.metrics.pixels import motion_magnitude, temporal_flicker
+from lumiere_jax.moving_shapes.captions import read_caption
+from lumiere_jax.moving_shapes.shapes import measure_frame, measure_scene
+from lumiere_jax.moving_shapes.trails import STRAIGHT
 
 Row = dict[str, Any]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from tqdm import tqdm
 
-from lumiere_jax.applications import text_to_video
-from lumiere_jax.diffusion import SamplerConfig
+from lumiere_jax.applications.text_to_video import text_to_video
+from lumiere_jax.diffusion.sampler_config import SamplerConfig
 from lumiere_jax.evaluation.results_folder import ResultsFolder
 from lumiere_jax.lumiere import Lumiere
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from lumiere_jax.evaluation.heldout import rendered, spread_prompts
 from lumiere_jax.evaluation.results_folder import ResultsFolder
 from lumiere_jax.lumiere import Lumiere
-from lumiere_jax.metrics import psnr
+from lumiere_jax.metrics.pixels import psnr
 
 Videos = UInt8[np.ndarray, "n t h w 3"]
 

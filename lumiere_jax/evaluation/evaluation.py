@@ -13,17 +13,17 @@ from lumiere_jax.evaluation.heldout import spread_prompts
 from lumiere_jax.evaluation.protocols import protocols_of
 from lumiere_jax.evaluation.refinement import refinement_numbers
 from lumiere_jax.evaluation.results_folder import ResultsFolder
-from lumiere_jax.evaluation.settings import EvaluationSettings
+from lumiere_jax.evaluation.settings import EvaluationConfig
 from lumiere_jax.evaluation.video_distance import Features, distances
 from lumiere_jax.lumiere import Lumiere
 from lumiere_jax.only_writer import only_writer
-from lumiere_jax.video import write_contact_sheet
+from lumiere_jax.video.contact_sheet import write_contact_sheet
 
 SHEET_CLIPS = 16
 FRAMES_A_ROW, FRAME_SCALE = 4, 4  # of single frames
 
 
-def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
+def evaluate(settings: EvaluationConfig) -> dict[str, Any]:
     """Makes what is missing, measures, and writes evaluation.json and a contact sheet.
 
     Args:
@@ -51,7 +51,7 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
 
 
 def _measure(
-    settings: EvaluationSettings,
+    settings: EvaluationConfig,
     whole: Lumiere,
     model: Lumiere,
     folder: ResultsFolder,
@@ -77,7 +77,7 @@ def _measure(
 
 
 def _clips(
-    settings: EvaluationSettings, model: Lumiere, folder: ResultsFolder, prompts: list[str]
+    settings: EvaluationConfig, model: Lumiere, folder: ResultsFolder, prompts: list[str]
 ) -> list[str]:
     """Makes the clips and the sheet of the first; returns their names in the folder."""
     options = {"batch": settings.batch, "samplers": settings.samplers(model)}
@@ -101,7 +101,7 @@ def _rows(shown: list[np.ndarray], prompts: list[str]) -> tuple[list[np.ndarray]
     )
 
 
-def _check(settings: EvaluationSettings, model: Lumiere) -> None:
+def _check(settings: EvaluationConfig, model: Lumiere) -> None:
     """Everything that would otherwise fail after an hour of sampling."""
     base = model.cascade.base
     if base.network.config.temporal is None and (settings.applications or settings.fvd):
@@ -119,7 +119,7 @@ def _check(settings: EvaluationSettings, model: Lumiere) -> None:
         )
 
 
-def _i3d(settings: EvaluationSettings) -> Features:
+def _i3d(settings: EvaluationConfig) -> Features:
     from lumiere_jax.metrics.i3d import SHORTEST, i3d_logits
     from lumiere_jax.metrics.i3d_weights import read_i3d_weights
 

@@ -5,14 +5,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import UInt8
 
-from lumiere_jax.input_pipeline.moving_shapes import (
-    heldout_prompts,
-    place,
-    read_caption,
-    render,
-    render_frame,
-)
-from lumiere_jax.input_pipeline.scenes import WORDS
+from lumiere_jax.moving_shapes.captions import heldout_prompts, read_caption
+from lumiere_jax.moving_shapes.rendering import render, render_frame
+from lumiere_jax.moving_shapes.scenes import WORDS, place
 
 CHANCE = {kind: 1 / len(words) for kind, words in WORDS.items()}
 """How often a word is right that was drawn from its list."""

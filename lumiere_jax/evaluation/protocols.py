@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from lumiere_jax.evaluation.settings import EvaluationSettings
+from lumiere_jax.checkpoints.dataclass_json import to_json
+from lumiere_jax.checkpoints.fingerprint import fingerprint
+from lumiere_jax.evaluation.settings import EvaluationConfig
 from lumiere_jax.evaluation.video_distance import REAL, chosen_frames
 from lumiere_jax.lumiere import Lumiere
-from lumiere_jax.weights import to_json
-from lumiere_jax.weights.fingerprint import fingerprint
 
 
 def protocols_of(
-    settings: EvaluationSettings, whole: Lumiere, model: Lumiere
+    settings: EvaluationConfig, whole: Lumiere, model: Lumiere
 ) -> dict[str, Mapping[str, Any]]:
     """What every section's numbers depend on."""
     frames, size = whole.cascade.base.settings.frames, model.cascade.size
@@ -61,7 +61,7 @@ def _windows(model: Lumiere) -> dict[str, dict[str, Any]]:
     }
 
 
-def _identity(settings: EvaluationSettings, model: Lumiere) -> dict[str, Any]:
+def _identity(settings: EvaluationConfig, model: Lumiere) -> dict[str, Any]:
     """The networks by their weights, not their folder: a run may have trained on since."""
     stages = model.cascade.stages
     networks = {stage.name: (stage.network, stage.params) for stage in stages}

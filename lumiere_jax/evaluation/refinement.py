@@ -10,11 +10,11 @@ from jaxtyping import UInt8
 from PIL import Image
 from tqdm import tqdm
 
-from lumiere_jax.cascade import from_uint8, shrink_area, to_uint8
 from lumiere_jax.evaluation.heldout import rendered, spread_prompts
 from lumiere_jax.evaluation.results_folder import ResultsFolder
 from lumiere_jax.lumiere import Lumiere
-from lumiere_jax.metrics import psnr
+from lumiere_jax.metrics.pixels import psnr
+from lumiere_jax.sampling.pixels import from_uint8, shrink_area, to_uint8
 
 Clip = UInt8[np.ndarray, "t h w 3"]
 

@@ -19,7 +19,7 @@ from etils import epath
 from lumiere_jax.json_files import read_json
 from lumiere_jax.only_writer import NAME as LOCK
 from lumiere_jax.structure import flatten
-from lumiere_jax.video import check_output, new_file, replaced_file
+from lumiere_jax.video.new_file import check_output, new_file, replaced_file
 
 Section = Mapping[str, Any]
 

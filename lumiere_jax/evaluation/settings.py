@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from lumiere_jax.cascade import check_seed
-from lumiere_jax.diffusion import SamplerConfig
+from lumiere_jax.diffusion.sampler_config import SamplerConfig
 from lumiere_jax.lumiere import Lumiere
+from lumiere_jax.sampling.request import check_seed
 from lumiere_jax.structure import check_whole
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluationSettings:
+class EvaluationConfig:
     """What to measure; each field is a flag of `lumiere_jax.evaluate`.
 
     Attributes:

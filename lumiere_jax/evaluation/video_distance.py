@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 
 from lumiere_jax.evaluation.heldout import rendered
 from lumiere_jax.evaluation.results_folder import ResultsFolder
-from lumiere_jax.metrics import frechet_distance
+from lumiere_jax.metrics.frechet import frechet_distance
 
 Features = Callable[[np.ndarray], np.ndarray]
 

@@ -9,7 +9,6 @@ Imports no JAX, and grain (which does) only when batches are read.
 
 from lumiere_jax.input_pipeline.data_config import DataConfig
 from lumiere_jax.input_pipeline.masks import Mask, MaskMixture, draw_mask
-from lumiere_jax.input_pipeline.moving_shapes import MovingShapes, heldout_prompts
 from lumiere_jax.input_pipeline.pipeline import Pipeline, make_pipeline
 from lumiere_jax.input_pipeline.records import Clip, decode_clip, encode_clip
 from lumiere_jax.input_pipeline.source import Example, Source
@@ -21,13 +20,11 @@ __all__ = [
     "Example",
     "Mask",
     "MaskMixture",
-    "MovingShapes",
     "Pipeline",
     "Source",
     "TfdsSource",
     "decode_clip",
     "draw_mask",
     "encode_clip",
-    "heldout_prompts",
     "make_pipeline",
 ]

@@ -11,7 +11,7 @@ from lumiere_jax.json_files import plain_name, read_json
 from lumiere_jax.structure import check_whole
 
 MAXIMUM = 1 << 50  # clips, and bytes: a petabyte
-ADVICE = "make the folder again with `python -m data.prepare`"
+ADVICE = "make the folder again with `python -m lumiere_jax.prepare`"
 
 
 def read_clip_index(folder: epath.PathLike) -> dict[str, Any]:

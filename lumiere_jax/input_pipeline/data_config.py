@@ -24,8 +24,8 @@ class DataConfig:
     """Clips and their batches.
 
     Attributes:
-      source: "moving_shapes", "records:<folder>" of `python -m data.prepare`, "tfds:<name>", or
-        "images:<folder>" of a few pictures of a style.
+      source: "moving_shapes", "records:<folder>" of `python -m lumiere_jax.prepare`,
+        "tfds:<name>", or "images:<folder>" of a few pictures of a style.
       split: "train" or "heldout" of the synthetic set, a split of a TFDS set; prepared folders
         have none.
       frames: of a clip.

@@ -14,7 +14,7 @@ from lumiere_jax.input_pipeline.data_config import DataConfig
 from lumiere_jax.input_pipeline.source import Example
 from lumiere_jax.json_files import read_bytes
 from lumiere_jax.text.reading import clean, read_text
-from lumiere_jax.video import read_image
+from lumiere_jax.video.images import read_image
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 

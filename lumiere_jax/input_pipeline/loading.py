@@ -6,14 +6,18 @@ which process or thread computes it, or in which run.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from etils import epath
 
 from lumiere_jax.input_pipeline.data_config import DataConfig
 from lumiere_jax.input_pipeline.masks import mask_of
 from lumiere_jax.input_pipeline.source import Example, Source
-from lumiere_jax.text import open_tokenizer
+from lumiere_jax.json_files import read_bytes, read_json_lines
+from lumiere_jax.text.tokenizers import open_tokenizer
 
 ATTEMPTS = 16  # unreadable clips in a row, after which the set itself is taken to be broken
 STREAM_LENGTH = 1 << 62
@@ -128,3 +132,48 @@ class Loading:
             "text_mask": np.arange(length) < len(stored),
             "unread": np.int64(count if count > length else 0),
         }
+
+
+class Quarantine:
+    """Each unreadable clip once; also as lines of JSON, where a file is given.
+
+    Attributes:
+      entries: {"record", "substitute", "reason"} in the order in which they were met.
+
+    Args:
+      path: grows by a line a clip; what earlier runs wrote stays, and is not written again. Lines
+        that a power cut left unfinished are passed over.
+    """
+
+    def __init__(self, path: epath.PathLike | None = None):
+        self._path = epath.Path(path) if path is not None else None
+        self.entries: list[dict[str, Any]] = []
+        self._known: set[int] = set()
+        self._unfinished = False  # the last line: the next one begins after a line end
+        if self._path is not None and self._path.is_file():
+            self._note(entry for _, entry in read_json_lines(self._path) if _is_entry(entry))
+            self._unfinished = read_bytes(self._path)[-1:] not in (b"", b"\n")
+
+    def add(self, failures: Iterable[dict[str, Any]]) -> None:
+        """Note failures that are not known yet."""
+        new = self._note(failures)
+        if new and self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a") as file:
+                file.write("\n" if self._unfinished else "")
+                file.write("".join(json.dumps(entry) + "\n" for entry in new))
+            self._unfinished = False
+
+    def _note(self, failures: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        new = []
+        for entry in failures:
+            if entry["record"] not in self._known:
+                self._known.add(entry["record"])
+                new.append(dict(entry))
+        self.entries += new
+        return new
+
+
+def _is_entry(entry: dict[str, Any]) -> bool:
+    numbers = (entry.get("record"), entry.get("substitute"))
+    return all(type(number) is int for number in numbers) and isinstance(entry.get("reason"), str)

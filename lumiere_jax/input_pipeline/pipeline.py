@@ -9,8 +9,7 @@ from absl import flags, logging
 from etils import epath
 
 from lumiere_jax.input_pipeline.data_config import DataConfig
-from lumiere_jax.input_pipeline.loading import Loading
-from lumiere_jax.input_pipeline.quarantine import Quarantine
+from lumiere_jax.input_pipeline.loading import Loading, Quarantine
 from lumiere_jax.input_pipeline.source import Source
 from lumiere_jax.input_pipeline.sources import open_source
 

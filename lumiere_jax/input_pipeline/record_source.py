@@ -1,4 +1,4 @@
-"""Clips that `python -m data.prepare` made: ArrayRecord shards and their `index.json`."""
+"""Clips that `python -m lumiere_jax.prepare` made: ArrayRecord shards and their `index.json`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class RecordSource:
     """A folder of prepared clips.
 
     Args:
-      folder: the `--output` of data.prepare.
+      folder: the `--output` of lumiere_jax.prepare.
       config: whose frames and size the records must have.
 
     Raises:
@@ -81,11 +81,11 @@ def _read_index(folder: epath.Path) -> dict[str, Any]:
     if (folder / "progress").is_dir():
         raise FileNotFoundError(
             f"data.source=records:{folder}: the preparation was interrupted; run the same "
-            "`python -m data.prepare` command again"
+            "`python -m lumiere_jax.prepare` command again"
         )
     raise FileNotFoundError(
         f"data.source=records:{folder}: no index.json there; make the folder with "
-        f"`python -m data.prepare --source=<videos> --output={folder}`"
+        f"`python -m lumiere_jax.prepare --source=<videos> --output={folder}`"
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lumiere_jax.input_pipeline.data_config import DataConfig
-from lumiere_jax.input_pipeline.shapes_source import ShapesSource
-from lumiere_jax.input_pipeline.source import Source
+from lumiere_jax.input_pipeline.source import Example, Source, first_frame
+from lumiere_jax.moving_shapes.dataset import MovingShapes
 
 
 def open_source(config: DataConfig) -> Source:
@@ -33,3 +33,28 @@ def open_source(config: DataConfig) -> Source:
         f"data.source={config.source!r}: must be 'moving_shapes', 'records:<folder>', "
         "'tfds:<name>' or 'images:<folder>'"
     )
+
+
+class ShapesSource:
+    """The synthetic set, drawn while reading."""
+
+    def __init__(self, config: DataConfig):
+        self._shapes = MovingShapes(
+            frames=config.frames,
+            size=config.size,
+            split=config.split,
+            seed=config.seed,
+            examples=config.examples,
+        )
+        self.identity = f"moving_shapes {config.split} {config.seed} {config.examples}"
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+    def read(self, record: int, moment: float | None = None, frames: int = 1) -> Example:
+        """See `Source.read`."""
+        shapes, caption = self._shapes, self._shapes.caption(record)
+        if moment is None:
+            return Example(shapes.clip(record), caption)
+        start = first_frame(moment, frames, shapes.frames)
+        return Example(shapes.segment(record, start, start + frames), caption)

@@ -1,4 +1,4 @@
-"""Metrics: FVD, prompt accuracy by measurement, and numbers that need no weights.
+"""Metrics: FVD, and numbers that need no weights.
 
 What runs I3D starts JAX, and is imported when it is asked for: the rest works without.
 """
@@ -14,22 +14,17 @@ from lumiere_jax.metrics.pixels import (
     temporal_flicker,
     window_seam_energy,
 )
-from lumiere_jax.metrics.shapes import Measured, measure_frame, measure_scene, prompt_accuracy
 
 if TYPE_CHECKING:
     from lumiere_jax.metrics.fvd import frechet_video_distance
     from lumiere_jax.metrics.i3d import i3d_logits
 
 __all__ = [
-    "Measured",
     "first_frame_psnr",
     "frechet_distance",
     "frechet_video_distance",
     "i3d_logits",
-    "measure_frame",
-    "measure_scene",
     "motion_magnitude",
-    "prompt_accuracy",
     "psnr",
     "temporal_flicker",
     "window_seam_energy",

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from lumiere_jax.models import start
+from lumiere_jax.models import initializers
 from lumiere_jax.models.attention import attend
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -44,7 +44,7 @@ def convolution(
         (size, size),
         padding=((pad, pad), (pad, pad)),
         **PLACEHOLDER,
-        **start.metadata(start.zeros if zero else start.fan_in),
+        **initializers.metadata(initializers.zeros if zero else initializers.fan_in),
         dtype=dtype,
         rngs=rngs,
     )
@@ -56,7 +56,7 @@ def linear(channels_in: int, channels_out: int, *, dtype, rngs, zero: bool = Fal
         channels_in,
         channels_out,
         **PLACEHOLDER,
-        **start.metadata(start.zeros if zero else start.fan_in),
+        **initializers.metadata(initializers.zeros if zero else initializers.fan_in),
         dtype=dtype,
         rngs=rngs,
     )
@@ -71,8 +71,8 @@ class GroupNorm(nnx.Module):
 
     def __init__(self, channels: int, groups: int, *, epsilon: float = 1e-5, dtype, rngs):
         self.groups, self.epsilon, self.dtype = groups, epsilon, dtype
-        self.scale = nnx.Param(jnp.ones((channels,)), start=start.ones)
-        self.bias = nnx.Param(jnp.zeros((channels,)), start=start.zeros)
+        self.scale = nnx.Param(jnp.ones((channels,)), initializer=initializers.ones)
+        self.bias = nnx.Param(jnp.zeros((channels,)), initializer=initializers.zeros)
 
     def __call__(
         self,
@@ -227,7 +227,7 @@ class Bypass(nnx.Module):
 
     def __init__(self, config, *, dtype, rngs):
         self.patch = config.patch
-        start_at = start.Interpolation(config.patch, config.out_channels)
+        initializer = initializers.Interpolation(config.patch, config.out_channels)
         self.scale = linear(
             config.time_width, config.in_channels, dtype=dtype, rngs=rngs, zero=True
         )
@@ -237,7 +237,7 @@ class Bypass(nnx.Module):
             (3, 3),
             padding="VALID",
             **PLACEHOLDER,
-            **start.metadata(start_at),
+            **initializers.metadata(initializer),
             dtype=dtype,
             rngs=rngs,
         )
@@ -279,13 +279,13 @@ class TextPooling(nnx.Module):
         width, self.heads, self.masked = config.text_dim, config.pool_heads, config.text_mask
         norm = dict(
             epsilon=1e-5,
-            scale_metadata={"start": start.ones},
-            bias_metadata={"start": start.zeros},
+            scale_metadata={"initializer": initializers.ones},
+            bias_metadata={"initializer": initializers.zeros},
             dtype=dtype,
             rngs=rngs,
         )
         self.norm_in = nnx.LayerNorm(width, **norm)
-        self.position = nnx.Param(jnp.zeros((width,)), start=start.Normal(width**-0.5))
+        self.position = nnx.Param(jnp.zeros((width,)), initializer=initializers.Normal(width**-0.5))
         self.query = linear(width, width, dtype=dtype, rngs=rngs)
         self.key = linear(width, width, dtype=dtype, rngs=rngs)
         self.value = linear(width, width, dtype=dtype, rngs=rngs)

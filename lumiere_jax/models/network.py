@@ -55,8 +55,8 @@ class Network:
         self._graph, state = nnx.split(nnx.eval_shape(lambda: build(_Keys(jax.random.key(0)))))
         self._shapes = nnx.to_pure_dict(state)
         self._compiled = jax.jit(self._run)
-        self._starts = {
-            "/".join(path): variable.get_metadata().get("start")
+        self._initializers = {
+            "/".join(path): variable.get_metadata().get("initializer")
             for path, variable in nnx.to_flat_state(state)
         }
 
@@ -67,7 +67,7 @@ class Network:
     def init(
         self, key: jax.Array, *, shardings: Params | None = None, given: Params | None = None
     ) -> Params:
-        """Fresh float32 parameters, drawn leaf by leaf on the host (see `models.start`).
+        """Fresh float32 parameters, drawn leaf by leaf on the host (see `models.initializers`).
 
         Args:
           key: a JAX random key; the same one gives the same numbers whatever the sharding.
@@ -96,12 +96,14 @@ class Network:
         return traverse_util.unflatten_dict({path: params[path] for path in shapes}, sep="/")
 
     def _draw(self, path: str, shape: jax.ShapeDtypeStruct, seed: np.ndarray) -> np.ndarray:
-        start = self._starts[path]
-        if start is None:
-            raise ValueError(f"{path} names no start: give its nnx.Param the metadata `start`")
+        initializer = self._initializers[path]
+        if initializer is None:
+            raise ValueError(
+                f"{path} names no initializer: give its nnx.Param the metadata `initializer`"
+            )
         # The path is part of the seed: a parameter's start does not depend on its neighbours.
         rng = np.random.Generator(np.random.Philox([*seed, zlib.crc32(path.encode())]))
-        return start(rng, shape.shape).astype(shape.dtype)
+        return initializer(rng, shape.shape).astype(shape.dtype)
 
     def apply(self, params: Params, *args: Any, **kwargs: Any) -> jax.Array:
         """Runs the network with `params`; the arguments are those of its module's `__call__`.
@@ -143,8 +145,9 @@ def network(config: Any, *, dtype: Any = None, remat: bool = False) -> Network:
     Raises:
       TypeError: no network has a configuration of this type.
     """
+    from lumiere_jax.models.config import UNetConfig
     from lumiere_jax.models.t5 import T5Config, T5Encoder
-    from lumiere_jax.models.unet import UNet, UNetConfig
+    from lumiere_jax.models.unet import UNet
 
     dtype = jnp.dtype(dtype) if dtype is not None else default_dtype()
     if isinstance(config, UNetConfig):

@@ -16,7 +16,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from lumiere_jax.models import start
+from lumiere_jax.models import initializers
 from lumiere_jax.structure import check_fields
 
 
@@ -134,7 +134,7 @@ class RelativeBias(nnx.Module):
     def __init__(self, config: T5Config, *, rngs: nnx.Rngs):
         self.buckets, self.max_distance = config.buckets, config.max_distance
         table = jnp.zeros((config.buckets, config.heads))
-        self.embedding = nnx.Param(table, start=start.Normal(config.width**-0.5))
+        self.embedding = nnx.Param(table, initializer=initializers.Normal(config.width**-0.5))
 
     def __call__(self, length: int) -> Float[Array, "heads l l"]:
         position = np.arange(length)
@@ -150,7 +150,7 @@ def _linear(inputs: int, outputs: int, deviation: float, dtype: jnp.dtype, rngs:
         outputs,
         use_bias=False,
         kernel_init=nnx.initializers.zeros_init(),
-        kernel_metadata={"start": start.Normal(deviation)},
+        kernel_metadata={"initializer": initializers.Normal(deviation)},
         dtype=dtype,
         rngs=rngs,
     )
@@ -160,7 +160,7 @@ def _norm(config: T5Config, dtype: jnp.dtype, rngs: nnx.Rngs) -> nnx.RMSNorm:
     return nnx.RMSNorm(
         config.width,
         epsilon=config.norm_epsilon,
-        scale_metadata={"start": start.ones},
+        scale_metadata={"initializer": initializers.ones},
         dtype=dtype,
         rngs=rngs,
     )
@@ -242,7 +242,7 @@ class T5Encoder(nnx.Module):
             config.vocabulary_size,
             config.width,
             embedding_init=nnx.initializers.zeros_init(),
-            embedding_metadata={"start": start.Normal(1.0)},
+            embedding_metadata={"initializer": initializers.Normal(1.0)},
             dtype=dtype,
             rngs=rngs,
         )

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from lumiere_jax.models import start
+from lumiere_jax.models import initializers
 from lumiere_jax.models.attention import attend
 from lumiere_jax.models.layers import (
     ACTIVATIONS,
@@ -45,7 +45,9 @@ class TemporalConv(nnx.Module):
             strides=(stride, 1),
             padding=((pad, pad), (0, 0)),
             **PLACEHOLDER,
-            **start.metadata(start.identity_taps if identity else start.fan_in),
+            **initializers.metadata(
+                initializers.identity_taps if identity else initializers.fan_in
+            ),
             dtype=dtype,
             rngs=rngs,
         )

@@ -35,7 +35,7 @@ from lumiere_jax.models.temporal import (
     TemporalUp,
 )
 from lumiere_jax.parallel.sharding import constrain
-from lumiere_jax.text import Text
+from lumiere_jax.text.text import Text
 
 __all__ = ["TemporalConfig", "UNet", "UNetConfig"]
 

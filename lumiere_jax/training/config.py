@@ -14,11 +14,13 @@ from typing import Literal
 
 from etils import epath
 
-from lumiere_jax.diffusion import DiffusionConfig, SamplerConfig
-from lumiere_jax.input_pipeline import DataConfig
+from lumiere_jax.diffusion.config import DiffusionConfig
+from lumiere_jax.diffusion.sampler_config import SamplerConfig
+from lumiere_jax.input_pipeline.data_config import DataConfig
 from lumiere_jax.json_files import check_unicode, plain_name, read_json
-from lumiere_jax.models import T5Config, UNetConfig
-from lumiere_jax.parallel import MeshConfig
+from lumiere_jax.models.config import UNetConfig
+from lumiere_jax.models.t5 import T5Config
+from lumiere_jax.parallel.mesh import MeshConfig
 from lumiere_jax.structure import (
     check_fields,
     check_range,

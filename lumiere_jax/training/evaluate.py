@@ -13,14 +13,19 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, UInt8
 
-from lumiere_jax.diffusion import Conditions, compose, denoiser_from_network, sample
-from lumiere_jax.parallel import global_batch
-from lumiere_jax.text import Text, Tokens, find_unread, open_tokenizer
-from lumiere_jax.training.batches import open_evaluation_batches
+from lumiere_jax.diffusion.composition import compose
+from lumiere_jax.diffusion.denoiser import denoiser_from_network
+from lumiere_jax.diffusion.estimate import Conditions
+from lumiere_jax.diffusion.sampling import sample
+from lumiere_jax.parallel.processes import global_batch
+from lumiere_jax.text.text import Text, Tokens
+from lumiere_jax.text.tokenizers import open_tokenizer
+from lumiere_jax.text.unread import find_unread
+from lumiere_jax.training.data import open_evaluation_batches
+from lumiere_jax.training.metric_writer import MetricWriter, say
 from lumiere_jax.training.objective import Objective
 from lumiere_jax.training.state import Params, State, merge_params
 from lumiere_jax.training.super_resolution import measure
-from lumiere_jax.training.telemetry import Telemetry, say
 
 
 class Evaluation:
@@ -37,18 +42,18 @@ class Evaluation:
         self._refine = jax.jit(functools.partial(measure, self._objective))
         self._say_what_is_not_read(train.sample_prompts)
 
-    def run(self, step: int, state: State, telemetry: Telemetry) -> None:
+    def run(self, step: int, state: State, writer: MetricWriter) -> None:
         """Writes the evaluation loss and the sample clips of this step."""
         params = merge_params(state.frozen, state.ema)
         if self._experiment.train.evaluation_batches:
-            telemetry.write(step, {"evaluation_loss": self.loss(params)})
+            writer.write(step, {"evaluation_loss": self.loss(params)})
         prompts = self._experiment.train.sample_prompts
         if self._experiment.super_resolution is not None:
             scores, clips = self.refined(params)
-            telemetry.write(step, scores)
-            telemetry.samples(step, clips, ["interpolated, refined, original"] * len(clips))
+            writer.write(step, scores)
+            writer.samples(step, clips, ["interpolated, refined, original"] * len(clips))
         elif prompts:
-            telemetry.samples(step, self.clips(params, prompts), prompts)
+            writer.samples(step, self.clips(params, prompts), prompts)
 
     def _say_what_is_not_read(self, prompts: Sequence[str]) -> None:
         """Say once of each sample prompt what the text encoder cannot read of it."""

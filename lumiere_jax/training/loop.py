@@ -17,23 +17,23 @@ from etils import epath
 
 from lumiere_jax.only_writer import NAME as LOCK
 from lumiere_jax.only_writer import only_writer
-from lumiere_jax.parallel import global_batch, make_mesh
-from lumiere_jax.training.batches import open_batches
+from lumiere_jax.parallel.mesh import make_mesh
+from lumiere_jax.parallel.processes import global_batch
 from lumiere_jax.training.checkpoint import Checkpoints
-from lumiere_jax.training.compile import compile_step
 from lumiere_jax.training.config import (
     Experiment,
     check_same_run,
     read_experiment,
     write_experiment,
 )
+from lumiere_jax.training.data import open_batches
 from lumiere_jax.training.evaluate import Evaluation
-from lumiere_jax.training.interruption import Interruption
-from lumiere_jax.training.journal import Journal
+from lumiere_jax.training.initialize import begin
+from lumiere_jax.training.metric_writer import DelayedMetrics, MetricWriter, say
 from lumiere_jax.training.objective import make_objective
 from lumiere_jax.training.optimizer import make_optimizer
-from lumiere_jax.training.start import begin
-from lumiere_jax.training.telemetry import Telemetry, say
+from lumiere_jax.training.preemption import Preemption
+from lumiere_jax.training.step import compile_step
 from lumiere_jax.video.new_file import UNFINISHED
 
 
@@ -54,7 +54,7 @@ def train(experiment: Experiment, run: epath.PathLike) -> str | None:
     with (
         open_folder(folder, experiment),
         jax.set_mesh(mesh),
-        Interruption() as interruption,
+        Preemption() as preemption,
         Checkpoints(folder, train.keep) as checkpoints,
         open_batches(experiment, mesh, folder) as batches,
     ):
@@ -66,18 +66,18 @@ def train(experiment: Experiment, run: epath.PathLike) -> str | None:
         evaluation = Evaluation(objective, mesh)
         step_function = None
         clips = experiment.data.batch_size
-        with Telemetry(folder, start=first, steps=train.steps, clips=clips) as telemetry:
-            journal = Journal(
-                telemetry,
+        with MetricWriter(folder, start=first, steps=train.steps, clips=clips) as writer:
+            journal = DelayedMetrics(
+                writer,
                 interval=train.log_every,
                 stop_after_skipped=train.stop_after_skipped,
             )
             for step in range(first, max(first, train.steps) + 1):
                 ended = step >= train.steps
-                signal = interruption.at(step)
+                signal = preemption.at(step)
                 if not signal and due(step, train.evaluate_every, first, ended):
                     journal.flush()
-                    evaluation.run(step, state, telemetry)
+                    evaluation.run(step, state, writer)
                     journal.restart_clock()
                 if due(step, train.save_every, first, ended) or signal:
                     checkpoints.save(
@@ -92,12 +92,12 @@ def train(experiment: Experiment, run: epath.PathLike) -> str | None:
                 batch = global_batch(batch, mesh)
                 if step_function is None:
                     step_function = compile_step(objective, state, batch, mesh)
-                    telemetry.flops = step_function.flops
+                    writer.flops = step_function.flops
                     journal.restart_clock()
                 with jax.transfer_guard("disallow"):
                     state, metrics = step_function.run(state, batch)
                 journal.add(step + 1, metrics, records)
-                telemetry.advance()
+                writer.advance()
     say(f"{folder}: " + (f"{signal}, saved at step {step}" if signal else f"{step} steps done"))
     return signal
 

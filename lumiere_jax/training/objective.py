@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from lumiere_jax.diffusion import Conditions, diffusion_loss
-from lumiere_jax.models import Network, network
-from lumiere_jax.text import Text, Tokens
-from lumiere_jax.training.conditioning import observe
+from lumiere_jax.diffusion.estimate import Conditions
+from lumiere_jax.diffusion.loss import diffusion_loss
+from lumiere_jax.models.network import Network, network
+from lumiere_jax.text.text import Text, Tokens
 from lumiere_jax.training.config import Experiment
-from lumiere_jax.training.null_text import null_text
+from lumiere_jax.training.data import null_text
 from lumiere_jax.training.state import Params
-from lumiere_jax.training.super_resolution import spoil
+from lumiere_jax.training.super_resolution import degrade
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,11 +80,11 @@ class Objective:
           key: of the noise, the times, and the text dropout.
         """
         dropout_key, noise_key = jax.random.split(key)
-        experiment, spoil_key = self.experiment, jax.random.fold_in(key, 2)
+        experiment, degrade_key = self.experiment, jax.random.fold_in(key, 2)
         clean, observed, mask = observe(scale_video(batch["video"]), batch)
         text = self.encode(params, self.drop_text(batch, dropout_key))
-        given = spoil(
-            clean, spoil_key, experiment.super_resolution, experiment.model, experiment.diffusion
+        given = degrade(
+            clean, degrade_key, experiment.super_resolution, experiment.model, experiment.diffusion
         )
         return diffusion_loss(
             self.unet.apply,
@@ -146,3 +146,29 @@ def make_objective(experiment: Experiment, *, remat: bool | None = None) -> Obje
         text=network(experiment.text, **options) if experiment.text else None,
         null=null_text(experiment),
     )
+
+
+Video = Float[Array, "b t h w c"]
+
+
+def observe(
+    clean: Video, batch: dict[str, Any]
+) -> tuple[Video, Video | None, Float[Array, "b t h w 1"] | None]:
+    """The clip to learn, the observed video C and its mask M; C and M None without masks.
+
+    The clip to learn agrees with C wherever M is 1. For a cinemagraph that makes it the still
+    outside of the region, as it is when sampling, where those pixels are held: the model always
+    finds there what M promises.
+
+    Args:
+      clean: the clip in [-1, 1].
+      batch: "mask" bool [b, t, h, w, 1], and "still" bool [b], whether the observed video is the
+        clip's first frame, repeated.
+    """
+    if "mask" not in batch:
+        return clean, None, None
+    mask = batch["mask"]
+    still = batch["still"].reshape(-1, 1, 1, 1, 1)
+    shown = jnp.where(still, clean[:, :1], clean)
+    observed = jnp.where(mask, shown, 0)
+    return jnp.where(mask, shown, clean), observed, mask.astype(clean.dtype)

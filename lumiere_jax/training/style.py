@@ -14,9 +14,9 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Key
 
+from lumiere_jax.checkpoints.style import add_factors
 from lumiere_jax.training.objective import Objective
 from lumiere_jax.training.state import Params
-from lumiere_jax.weights.style import add_factors
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -15,18 +15,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from lumiere_jax.diffusion import (
-    Conditions,
-    Denoise,
-    DiffusionConfig,
-    compose,
-    denoiser_from_network,
-    sample,
-)
+from lumiere_jax.diffusion.composition import compose
+from lumiere_jax.diffusion.config import DiffusionConfig
+from lumiere_jax.diffusion.denoiser import denoiser_from_network
+from lumiere_jax.diffusion.estimate import Conditions, Denoise
 from lumiere_jax.diffusion.multidiffusion import WEIGHTS
-from lumiere_jax.models import UNetConfig
+from lumiere_jax.diffusion.sampling import sample
+from lumiere_jax.models.config import UNetConfig
 from lumiere_jax.models.ssr import Upsampling, downsample, upsample
-from lumiere_jax.stage import StageSettings, refine_conditions
+from lumiere_jax.sampling.low_resolution import refine_conditions
+from lumiere_jax.sampling.stage_config import StageConfig
 from lumiere_jax.structure import check_choice, check_fields
 
 LAST_LEVEL = 0.999  # as for IF's 1000 levels: at 1 nothing of the clip would be left
@@ -78,7 +76,7 @@ class SuperResolutionConfig:
                 f"pixels; set --config.data.size={-(-size // self.factor) * self.factor}"
             )
 
-    def stage_settings(self, settings: StageSettings) -> StageSettings:
+    def stage_config(self, settings: StageConfig) -> StageConfig:
         """How the trained stage refines clips, by default."""
         return dataclasses.replace(
             settings,
@@ -90,7 +88,7 @@ class SuperResolutionConfig:
         )
 
 
-def spoil(
+def degrade(
     clean: Float[Array, "b t h w c"],
     key: Key[Array, ""],
     config: SuperResolutionConfig | None,
@@ -128,7 +126,7 @@ def refine(
     key: Key[Array, ""],
     experiment: Any,
 ) -> Float[Array, "b t h w c"]:
-    """Clips sampled from the `conditions` that `spoil` made of `clean`."""
+    """Clips sampled from the `conditions` that `degrade` made of `clean`."""
     noise_key, step_key = jax.random.split(key)
     return sample(
         denoise,
@@ -159,7 +157,7 @@ def measure(
         else objective.encode(params, jax.tree.map(jnp.asarray, objective.null))
     )
     level = config.sampling_augmentation
-    given = spoil(clean, key, config, model, experiment.diffusion, level=level)
+    given = degrade(clean, key, config, model, experiment.diffusion, level=level)
     predict = denoiser_from_network(objective.unet.apply, params["unet"], experiment.diffusion)
     denoise = compose(predict, experiment.diffusion, experiment.sampler, null=null)
     refined = refine(denoise, clean, Conditions(text=text, **given), key, experiment)

@@ -5,7 +5,7 @@ write_mp4("out.mp4", frames, fps, metadata=generated_by("lumiere-128"))
 write_contact_sheet("out.png", [frames], captions=["a street"])
 """
 
-from lumiere_jax.video.clips import ClipSettings, cut_clips
+from lumiere_jax.video.clips import ClipConfig, cut_clips
 from lumiere_jax.video.contact_sheet import contact_sheet, write_contact_sheet
 from lumiere_jax.video.cuts import find_cuts
 from lumiere_jax.video.decode import open_video
@@ -25,7 +25,7 @@ from lumiere_jax.video.resize import resize_and_crop
 from lumiere_jax.video.write import generated_by, write_gif, write_mp4
 
 __all__ = [
-    "ClipSettings",
+    "ClipConfig",
     "ReadLimits",
     "VideoError",
     "check_output",

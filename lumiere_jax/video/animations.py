@@ -13,10 +13,10 @@ from etils import epath
 from PIL import Image
 
 from lumiere_jax.json_files import check_regular
-from lumiere_jax.video.decode import Timed
 from lumiere_jax.video.images import image_pixels
 from lumiere_jax.video.limits import ReadLimits, VideoError
 from lumiere_jax.video.pixels import Pixels
+from lumiere_jax.video.timeline import Timed
 
 TICK = 0.01  # resolution of a GIF's durations, in seconds
 SHORTEST = 0.02  # a shorter duration is a missing one

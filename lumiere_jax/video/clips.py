@@ -22,7 +22,7 @@ CUT_DETECTORS = {"builtin": mark_cuts, "adaptive": mark_adaptive_cuts}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ClipSettings:
+class ClipConfig:
     """What a clip looks like: `frames` squares of `size` pixels at `fps` frames a second."""
 
     size: int = 128
@@ -40,7 +40,7 @@ class ClipSettings:
 
 
 def cut_clips(
-    path: epath.PathLike, settings: ClipSettings
+    path: epath.PathLike, settings: ClipConfig
 ) -> Iterator[tuple[float, UInt8[np.ndarray, "t h w 3"]]]:
     """Yield (start in seconds, frames [t, h, w, 3]) of every clip of a video, in order.
 
@@ -76,7 +76,7 @@ def cut_clips(
 
 
 def _scenes(
-    shown: Iterable[DecodedFrame], settings: ClipSettings
+    shown: Iterable[DecodedFrame], settings: ClipConfig
 ) -> Iterator[tuple[UInt8[np.ndarray, "size size 3"], bool]]:
     """Yield squares with whether a new scene starts at each; it does with every section, too."""
     mark = CUT_DETECTORS[settings.cuts]

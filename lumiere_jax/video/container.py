@@ -5,14 +5,20 @@ formats that point elsewhere are refused, so that a downloaded "video" cannot ma
 fetch addresses or read local files.
 """
 
+from __future__ import annotations
+
 import contextlib
+import os
+import struct
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import av
+from av.stream import Disposition
 from etils import epath
 
 from lumiere_jax.json_files import check_regular
-from lumiere_jax.video.limits import VideoError
+from lumiere_jax.video.limits import ReadLimits, VideoError
 
 # Containers that hold their pictures themselves. Playlists (hls, dash, concat) and image
 # sequences are left out on purpose.
@@ -73,3 +79,104 @@ def damage(reason: str, what: str) -> Iterator[None]:
         # FFmpeg's words without the path, which differs from machine to machine.
         words = getattr(error, "strerror", None) or str(error)
         raise VideoError(reason, f"{what} ({words})") from error
+
+
+# Pictures that belong to a film or a song and are not it.
+PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails
+# FFmpeg's own decoders of these drop the transparency that is kept beside the picture.
+DECODERS_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+
+
+def find_film(container: av.container.InputContainer) -> av.VideoStream:
+    """Return the video stream that a player would show.
+
+    Covers, thumbnails and, beside a film, single pictures are left out. Of several films FFmpeg's
+    choice is taken: one marked as the default, then the one with the most data.
+
+    Raises:
+      VideoError: "no video" where there is no film, "unreadable" where it cannot be decoded.
+    """
+    videos = [stream for stream in container.streams if stream.type == "video"]
+    films = [stream for stream in videos if not stream.disposition & PICTURES]
+    if not films:
+        only = "only a cover picture" if videos else "no video stream"
+        raise VideoError("no video", f"the file has {only}")
+    known = [stream for stream in films if stream.codec_context is not None]
+    if not known:
+        raise VideoError("unreadable", "this FFmpeg has no decoder for the film's codec")
+    moving = [stream for stream in known if stream.frames != 1] or known
+    best = container.streams.best("video")
+    return best if best in moving else max(moving, key=_rank)
+
+
+def _rank(stream: av.VideoStream) -> tuple:
+    context = stream.codec_context
+    default = bool(stream.disposition & Disposition.default)
+    return default, context.width * context.height, -stream.index
+
+
+def open_decoder(stream: av.VideoStream, limits: ReadLimits) -> av.VideoCodecContext:
+    """Return the decoder of a stream, on one thread, that refuses pictures above the limits."""
+    decoder = stream.codec_context
+    if stream.metadata.get("alpha_mode") == "1" and decoder.name in DECODERS_WITH_ALPHA:
+        name = DECODERS_WITH_ALPHA[decoder.name]
+        extradata, decoder = decoder.extradata, av.CodecContext.create(name, "r")
+        decoder.extradata = extradata
+        decoder.thread_count = 1
+    decoder.thread_type = "NONE"  # fastest for small frames, and workers are processes
+    decoder.options = {"max_pixels": str(limits.max_pixels)}
+    return decoder
+
+
+# How a file begins: long enough to occur nowhere else by chance.
+SIGNATURES = {
+    "flv": (b"FLV\x01\x05\0\0\0\x09\0\0\0\0", b"FLV\x01\x01\0\0\0\x09\0\0\0\0"),
+    "asf": (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c",),
+}
+PIECE = 1 << 22  # bytes read at a time
+MAXIMUM_BOXES = 100_000  # of an MP4; a fragmented film of hours has some ten thousand
+
+
+def is_joined(path: epath.PathLike, container: str) -> bool:
+    """Return whether a second film follows in the file that its reader will not show.
+
+    Args:
+      path: a video file.
+      container: FFmpeg's first name for its format.
+    """
+    if container not in ("mov", *SIGNATURES):
+        return False
+    with epath.Path(path).open("rb") as file:
+        if container == "mov":
+            boxes = list(_boxes(file))
+            # Fragments may come with their index again, and readers go on.
+            return boxes.count(b"moov") > 1 and b"moof" not in boxes
+        return any(_find_again(file, signature) for signature in SIGNATURES[container])
+
+
+def _boxes(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the types of an MP4's outermost boxes (ISO/IEC 14496-12, section 4.2)."""
+    end, start = file.seek(0, os.SEEK_END), 0
+    for _ in range(MAXIMUM_BOXES):
+        file.seek(start)
+        head = file.read(16)
+        if len(head) < 8:
+            return
+        size, kind = struct.unpack(">I4s", head[:8])
+        if size == 1 and len(head) == 16:
+            size = struct.unpack(">Q", head[8:])[0]
+        yield kind
+        if size < 8 or start + size >= end:  # 0 reaches to the end of the file
+            return
+        start += size
+
+
+def _find_again(file: BinaryIO, signature: bytes) -> bool:
+    """Return whether a signature comes after the file's beginning."""
+    file.seek(1)
+    kept = b""
+    while piece := file.read(PIECE):
+        if signature in kept + piece:
+            return True
+        kept = piece[-len(signature) :]
+    return False

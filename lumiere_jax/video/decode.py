@@ -14,10 +14,8 @@ import av
 from etils import epath
 
 from lumiere_jax.video.colour import ColourConverter
-from lumiere_jax.video.container import damage, open_container
-from lumiere_jax.video.film import find_film, open_decoder
+from lumiere_jax.video.container import damage, find_film, is_joined, open_container, open_decoder
 from lumiere_jax.video.frame import DecodedFrame
-from lumiere_jax.video.joined import is_joined
 from lumiere_jax.video.limits import ReadLimits, VideoError
 from lumiere_jax.video.timeline import Timed, timeline
 

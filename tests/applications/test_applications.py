@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from tiny_model import part, tiny_model, unet
 
-from lumiere_jax.cascade import Request, from_uint8, shrink, to_uint8
+from lumiere_jax.checkpoints import Model
 from lumiere_jax.lumiere import Lumiere
-from lumiere_jax.weights import Model
+from lumiere_jax.sampling import Request, from_uint8, shrink, to_uint8
+from tests.tiny import part, tiny_model, unet
 
 FRAMES, BASE, SIZE = 4, 8, 16
 RNG = np.random.default_rng(0)

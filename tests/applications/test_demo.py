@@ -6,11 +6,11 @@ import sys
 
 import numpy as np
 import pytest
-from tiny_model import tiny_model
 
 from launch.applications import applications, find_style
 from lumiere_jax import Lumiere
 from lumiere_jax.models import network
+from tests.tiny import tiny_model
 
 NAMES = ["text_to_video", "image_to_video", "inpaint", "outpaint", "cinemagraph", "edit"]
 

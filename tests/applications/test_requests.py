@@ -6,7 +6,7 @@ import pytest
 
 from lumiere_jax.applications import cinemagraph, continuation, image_to_video, inpaint
 from lumiere_jax.input_pipeline.masks import KINDS
-from lumiere_jax.training.conditioning import observe
+from lumiere_jax.training.objective import observe
 
 SEED = 2  # draws the first frames, not the last, of a continuation
 CLIP = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 3)).astype(np.float32)

@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_model import tiny_model
 
+from lumiere_jax.checkpoints import write_model
 from lumiere_jax.video import read_video
-from lumiere_jax.weights import write_model
+from tests.tiny import tiny_model
 
 PHOTO = np.full((12, 8, 3), 90, np.uint8)
 

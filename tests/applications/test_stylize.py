@@ -3,15 +3,21 @@
 import jax
 import numpy as np
 import pytest
-from tiny_model import part, tiny_model, unet
 
 from lumiere_jax.applications import styled
-from lumiere_jax.cascade import Cascade
+from lumiere_jax.checkpoints.style import (
+    Style,
+    add_factors,
+    read_style,
+    stylize_params,
+    write_style,
+)
+from lumiere_jax.checkpoints.tree import flatten, unflatten
 from lumiere_jax.lumiere import Lumiere
 from lumiere_jax.models.stunet import spatial_half
+from lumiere_jax.sampling import Cascade
 from lumiere_jax.training.style import factor_shapes
-from lumiere_jax.weights.style import Style, add_factors, read_style, stylize_params, write_style
-from lumiere_jax.weights.tree import flatten, unflatten
+from tests.tiny import part, tiny_model, unet
 
 MODEL = tiny_model(observed=True)
 BASE = MODEL.parts["base"].params
@@ -112,7 +118,7 @@ def test_what_cannot_be_is_refused():
     for alpha in (-0.1, 1.1):
         with pytest.raises(ValueError, match=r"--alpha=.* is outside \[0, 1\]"):
             stylize_params(BASE, style, alpha)
-    other = part(spatial_half(unet(channels=(8, 16))), 3)
+    other = part(spatial_half(unet(channels=(8, 24))), 3)
     for wrong in (
         Style(weights=other.params),
         Style(factors=part_factors(other)),

@@ -1,4 +1,4 @@
-"""Feed damaged files to every reader: `make fuzz`, or `python tests/fuzz --mutants=100`.
+"""Feed damaged files to every reader: `make fuzz`, or `python -m tests.fuzz --mutants=100`.
 
 Each mutant is read in a child process with a limit on time and memory. It may be accepted or
 refused; anything else is a fault, which is printed, and whose files are kept.
@@ -19,9 +19,9 @@ import time
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-from children import Child, Outcome
-from mutate import mutate
-from targets import TARGETS, Target
+from tests.fuzz.children import Child, Outcome
+from tests.fuzz.mutate import mutate
+from tests.fuzz.targets import TARGETS, Target
 
 
 def main() -> None:

@@ -67,7 +67,7 @@ class Child:
 
 def _work(pipe) -> None:
     """Read what the parent names, until it closes the pipe."""
-    from targets import TARGETS
+    from tests.fuzz.targets import TARGETS
 
     pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
     used = pages * resource.getpagesize()

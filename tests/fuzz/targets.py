@@ -7,7 +7,6 @@ import dataclasses
 import json
 import pathlib
 import shutil
-import sys
 import zipfile
 from collections.abc import Callable
 
@@ -16,7 +15,6 @@ from PIL import Image
 
 ROOT = pathlib.Path(__file__).parents[2]
 GOLDEN = ROOT / "tests/golden"
-sys.path[:0] = [str(ROOT), str(ROOT / "tests/cascade")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,11 +58,11 @@ def _video(ending: str, codec: str, pixel_format: str = "yuv420p", **options) ->
         _write_video(folder / f"x.{ending}", codec, pixel_format, **options)
 
     def read(folder):
-        from lumiere_jax.video import ClipSettings, ReadLimits, cut_clips, read_video
+        from lumiere_jax.video import ClipConfig, ReadLimits, cut_clips, read_video
 
         path = pathlib.Path(folder) / f"x.{ending}"
         limits = ReadLimits(max_pixels=2048 * 2048, max_seconds=600)
-        settings = ClipSettings(size=16, frames=4, fps=8, limits=limits)
+        settings = ClipConfig(size=16, frames=4, fps=8, limits=limits)
         for _ in cut_clips(path, settings):
             pass
         read_video(path, fps=8, size=16, frames=20, limits=limits)
@@ -93,9 +91,8 @@ def _picture(ending: str, **options) -> Target:
 
 
 def _make_model(folder: pathlib.Path) -> None:
-    from tiny_model import tiny_model
-
-    from lumiere_jax.weights import write_model
+    from lumiere_jax.checkpoints import write_model
+    from tests.tiny import tiny_model
 
     model = tiny_model()
     shutil.copy(ROOT / "data/words/spiece.model", folder.parent / "spiece.model")
@@ -129,7 +126,7 @@ def _make_scheduler(folder: pathlib.Path) -> None:
 
 
 def _read_diffusers(folder: str) -> None:
-    from lumiere_jax.weights.importing import import_diffusers
+    from lumiere_jax.checkpoints.importing import import_diffusers
 
     import_diffusers(folder)
 
@@ -145,20 +142,20 @@ def _make_t5x(folder: pathlib.Path) -> None:
 
 
 def _read_t5(folder: str) -> None:
-    from lumiere_jax.weights.importing import import_t5
+    from lumiere_jax.checkpoints.importing import import_t5
 
     inside = [path.parent for path in pathlib.Path(folder).rglob("checkpoint") if path.is_file()]
     import_t5(inside[0] if inside else folder)
 
 
 def _make_style(folder: pathlib.Path) -> None:
-    from lumiere_jax.weights.style import Style, write_style
+    from lumiere_jax.checkpoints.style import Style, write_style
 
     write_style(folder / "style", Style(weights={"a": {"kernel": np.ones((3, 4), np.float32)}}))
 
 
 def _read_style(folder: str) -> None:
-    from lumiere_jax.weights.style import read_style
+    from lumiere_jax.checkpoints.style import read_style
 
     read_style(pathlib.Path(folder) / "style")
 
@@ -166,14 +163,14 @@ def _read_style(folder: str) -> None:
 def _make_records(folder: pathlib.Path) -> None:
     from absl import logging
 
-    from data.prepare import prepare
-    from lumiere_jax.video import ClipSettings
+    from lumiere_jax.prepare import prepare
+    from lumiere_jax.video import ClipConfig
 
     logging.set_verbosity(logging.ERROR)
     (folder.parent / "videos").mkdir()
     _write_video(folder.parent / "videos/a.mp4", "libx264")
     (folder.parent / "videos/a.txt").write_text("a box")
-    settings = ClipSettings(size=16, frames=4, fps=8)
+    settings = ClipConfig(size=16, frames=4, fps=8)
     prepare(folder.parent / "videos", folder / "clips", settings, encoding="jpeg")
 
 
@@ -213,8 +210,8 @@ def _make_journals(folder: pathlib.Path) -> None:
 
 
 def _read_journals(folder: str) -> None:
-    from lumiere_jax.input_pipeline.quarantine import Quarantine
-    from lumiere_jax.training.telemetry import plot_losses
+    from lumiere_jax.input_pipeline.loading import Quarantine
+    from lumiere_jax.training.metric_writer import plot_losses
 
     Quarantine(pathlib.Path(folder) / "quarantine.jsonl").add([{"record": 9, "reason": "x"}])
     plot_losses(folder)
@@ -229,7 +226,7 @@ def _make_manifests(folder: pathlib.Path) -> None:
 
 
 def _read_manifests(folder: str) -> None:
-    from data.sources import find_sources, hash_sources
+    from lumiere_jax.preparation.sources import find_sources, hash_sources
 
     for name in ("m.csv", "m.jsonl"):
         hash_sources(find_sources(pathlib.Path(folder) / name))

@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from data import shards
 from lumiere_jax.input_pipeline import Clip, DataConfig, TfdsSource, encode_clip, make_pipeline
 from lumiere_jax.input_pipeline.sources import open_source
 from lumiere_jax.one_line_errors import MissingExtra
+from lumiere_jax.preparation import shards
 
 RECORDS = DataConfig(frames=4, size=16, batch_size=2, text_length=8)
 

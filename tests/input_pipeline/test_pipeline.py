@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lumiere_jax.input_pipeline import DataConfig, Example, make_pipeline
-from lumiere_jax.input_pipeline.quarantine import Quarantine
+from lumiere_jax.input_pipeline.loading import Quarantine
 from lumiere_jax.text import ByteTokenizer
 
 CONFIG = DataConfig(frames=3, size=8, batch_size=4, text_length=8, examples=10)

@@ -186,6 +186,7 @@ def test_an_unknown_encoding_lists_those_there_are():
 
 
 def test_reading_and_preparing_import_no_jax():
-    modules = "lumiere_jax.video, lumiere_jax.input_pipeline.records, data.work, data.prepare"
-    code = f"import sys, {modules}; sys.exit('jax' in sys.modules)"
+    modules = "video", "input_pipeline.records", "preparation.work", "prepare"
+    code = f"{'; '.join(f'import lumiere_jax.{name}' for name in modules)}; "
+    code += "import sys; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

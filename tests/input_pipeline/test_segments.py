@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from lumiere_jax.input_pipeline import DataConfig, Example, make_pipeline
-from lumiere_jax.input_pipeline.moving_shapes import MovingShapes
 from lumiere_jax.input_pipeline.source import first_frame
+from lumiere_jax.moving_shapes.dataset import MovingShapes
 
 CONFIG = DataConfig(frames=20, size=16, batch_size=4, text_length=8, examples=10)
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lumiere_jax.checkpoints import read_t5
 from lumiere_jax.models import T5Config, network
 from lumiere_jax.models.t5 import relative_position_bucket
-from lumiere_jax.weights import read_t5
 
 TOLERANCE = 3e-5
 

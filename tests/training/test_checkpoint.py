@@ -12,7 +12,7 @@ import tensorstore
 from lumiere_jax.parallel import MeshConfig, make_mesh, storage_shardings
 from lumiere_jax.training.checkpoint import Checkpoints, state_from_trees, stored_trees
 from lumiere_jax.training.state import create_state
-from tests.training.tiny import tiny_experiment
+from tests.tiny import tiny_experiment
 
 
 def small_state(value):

@@ -6,14 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lumiere_jax.checkpoints import read_model
+from lumiere_jax.checkpoints.tree import flatten
 from lumiere_jax.input_pipeline import DataConfig, MaskMixture, make_pipeline
-from lumiere_jax.training.conditioning import observe
-from lumiere_jax.training.export import load_run
 from lumiere_jax.training.loop import train
-from lumiere_jax.training.telemetry import read_lines
-from lumiere_jax.weights import read_model
-from lumiere_jax.weights.tree import flatten
-from tests.training.tiny import tiny_experiment, untrained, with_train
+from lumiere_jax.training.metric_writer import read_lines
+from lumiere_jax.training.objective import observe
+from lumiere_jax.training.runs import load_run
+from tests.tiny import tiny_experiment, untrained, with_train
 
 
 def conditional(**changes):

@@ -15,8 +15,8 @@ from lumiere_jax.training.command_line import (
     with_home,
 )
 from lumiere_jax.training.config import check_same_run, read_experiment, write_experiment
-from lumiere_jax.training.null_text import null_text
-from tests.training.tiny import tiny_experiment, with_train
+from lumiere_jax.training.data import null_text
+from tests.tiny import tiny_experiment, with_train
 
 
 def test_an_experiment_survives_flags_and_files(tmp_path):

@@ -9,19 +9,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lumiere_jax.checkpoints import Model, read_model
+from lumiere_jax.checkpoints.safetensors_file import SafetensorsFile
+from lumiere_jax.checkpoints.style import add_factors
 from lumiere_jax.convert import Conversion, convert
 from lumiere_jax.diffusion import SamplerConfig
 from lumiere_jax.input_pipeline import DataConfig
 from lumiere_jax.loaded_model import load_style
 from lumiere_jax.lumiere import Lumiere
-from lumiere_jax.training.export import load_run
 from lumiere_jax.training.loop import train
-from lumiere_jax.training.model import run_model, run_style
+from lumiere_jax.training.runs import load_run, run_model, run_style
 from lumiere_jax.training.super_resolution import SuperResolutionConfig
-from lumiere_jax.weights import Model, read_model
-from lumiere_jax.weights.safetensors_file import SafetensorsFile
-from lumiere_jax.weights.style import add_factors
-from tests.training.tiny import tiny_experiment, untrained
+from tests.tiny import tiny_experiment, untrained
 
 QUICK = {"steps": 2, "save_every": 2}
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lumiere_jax.training.journal import Journal, TrainingDiverged
+from lumiere_jax.training.metric_writer import DelayedMetrics, TrainingDiverged
 
 
 class Lines:
@@ -23,7 +23,7 @@ def metrics(loss, in_a_row=0, skipped=0):
 
 def test_an_interval_is_logged_when_the_next_one_is_full():
     lines = Lines()
-    journal = Journal(lines, interval=2, stop_after_skipped=3)
+    journal = DelayedMetrics(lines, interval=2, stop_after_skipped=3)
     for step in range(1, 6):
         journal.add(step, metrics(float(step)), None)
         assert [line[0] for line in lines.lines] == ([2] if step >= 4 else [])
@@ -33,7 +33,7 @@ def test_an_interval_is_logged_when_the_next_one_is_full():
 
 def test_refused_steps_are_left_out_of_the_mean_and_told_with_their_records(caplog):
     lines = Lines()
-    journal = Journal(lines, interval=2, stop_after_skipped=3)
+    journal = DelayedMetrics(lines, interval=2, stop_after_skipped=3)
     journal.add(1, metrics(2.0), np.array([4, 5]))
     journal.add(2, metrics(float("nan"), 1, 1), np.array([6, 7]))
     with caplog.at_level("WARNING"):
@@ -43,7 +43,7 @@ def test_refused_steps_are_left_out_of_the_mean_and_told_with_their_records(capl
 
 
 def test_too_many_refused_steps_in_a_row_end_the_run():
-    journal = Journal(Lines(), interval=10, stop_after_skipped=2)
+    journal = DelayedMetrics(Lines(), interval=10, stop_after_skipped=2)
     journal.add(7, metrics(float("inf"), 1, 1), np.array([1]))
     journal.add(8, metrics(float("inf"), 2, 2), np.array([2]))
     with pytest.raises(TrainingDiverged, match=r"2 updates in a row.*step 8 \(records \[2\]\)"):

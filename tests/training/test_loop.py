@@ -12,10 +12,10 @@ import pytest
 from lumiere_jax.only_writer import only_writer
 from lumiere_jax.parallel import MeshConfig, make_mesh
 from lumiere_jax.training import loop
-from lumiere_jax.training.export import load_run
 from lumiere_jax.training.loop import train
-from lumiere_jax.training.telemetry import read_lines
-from tests.training.tiny import tiny_experiment, with_train
+from lumiere_jax.training.metric_writer import read_lines
+from lumiere_jax.training.runs import load_run
+from tests.tiny import tiny_experiment, with_train
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,13 @@ import optax
 import pytest
 
 from lumiere_jax.parallel import MeshConfig, global_batch, make_mesh
-from lumiere_jax.training.compile import compile_step
 from lumiere_jax.training.config import TrainConfig
+from lumiere_jax.training.initialize import start_params, state_shapes
 from lumiere_jax.training.objective import make_objective, scale_video
 from lumiere_jax.training.optimizer import make_optimizer
-from lumiere_jax.training.start import start_params, state_shapes
 from lumiere_jax.training.state import create_state
-from lumiere_jax.training.step import make_train_step
-from tests.training.tiny import tiny_batch, tiny_experiment
+from lumiere_jax.training.step import compile_step, make_train_step
+from tests.tiny import tiny_batch, tiny_experiment
 
 
 def prepare(experiment, mesh_config=None, devices=None):

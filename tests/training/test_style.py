@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lumiere_jax.checkpoints import read_model
+from lumiere_jax.checkpoints.style import add_factors
 from lumiere_jax.input_pipeline import DataConfig, make_pipeline
-from lumiere_jax.training.export import load_run
 from lumiere_jax.training.loop import train
-from lumiere_jax.training.model import run_style
 from lumiere_jax.training.objective import make_objective
+from lumiere_jax.training.runs import load_run, run_style
 from lumiere_jax.training.state import split_params
-from lumiere_jax.weights import read_model
-from lumiere_jax.weights.style import add_factors
-from tests.training.tiny import tiny_experiment, untrained
+from tests.tiny import tiny_experiment, untrained
 
 
 @pytest.fixture(scope="module")

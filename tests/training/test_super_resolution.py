@@ -12,16 +12,15 @@ from lumiere_jax.input_pipeline import DataConfig
 from lumiere_jax.models import TemporalConfig, UNetConfig
 from lumiere_jax.models.ssr import downsample, upsample
 from lumiere_jax.parallel import make_mesh
-from lumiere_jax.training import start
+from lumiere_jax.training import initialize
 from lumiere_jax.training.config import Experiment, TrainConfig, write_experiment
-from lumiere_jax.training.export import load_run
+from lumiere_jax.training.initialize import text_folder
 from lumiere_jax.training.loop import train
-from lumiere_jax.training.model import run_model
+from lumiere_jax.training.metric_writer import read_lines
 from lumiere_jax.training.objective import make_objective
-from lumiere_jax.training.start import text_folder
-from lumiere_jax.training.super_resolution import SuperResolutionConfig, spoil
-from lumiere_jax.training.telemetry import read_lines
-from tests.training.tiny import tiny_experiment
+from lumiere_jax.training.runs import load_run, run_model
+from lumiere_jax.training.super_resolution import SuperResolutionConfig, degrade
+from tests.tiny import tiny_experiment
 
 MODEL = dict(
     channels=(8, 8),
@@ -59,7 +58,7 @@ def segments() -> DataConfig:
 
 def given(key=0, diffusion=None, **changes):
     config = SuperResolutionConfig(**({"factor": 2} | changes))
-    return spoil(
+    return degrade(
         jnp.asarray(CLEAN),
         jax.random.key(key),
         config,
@@ -167,6 +166,6 @@ def test_with_text_it_reads_as_the_image_stage_does_or_says_that_it_is_missing(
     trained = make_objective(image).init(jax.random.key(9))
     monkeypatch.setattr(start, "load_weights", lambda folder, mesh: {folder.name: trained}["image"])
     source = text_folder(reading, tmp_path)
-    params = start.start_params(make_objective(reading), make_mesh(), None, source)
+    params = initialize.start_params(make_objective(reading), make_mesh(), None, source)
     jax.tree.map(np.testing.assert_array_equal, params["text"], trained["text"])
     assert params["unet"]["conv_in"]["kernel"].shape[2] == 2 * 3 * 4

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
 
-from lumiere_jax.training.telemetry import read_lines
+from lumiere_jax.training.metric_writer import read_lines
 
 TINY = [
-    "--config=tests/training/tiny_config.py",
+    "--config=tests/tiny_config.py",
     "--config.train.steps=40",
     "--config.train.save_every=5",
     "--config.train.log_every=5",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lumiere_jax.video import ClipSettings, VideoError, cut_clips, write_mp4
+from lumiere_jax.video import ClipConfig, VideoError, cut_clips, write_mp4
 
 
 def scenes(*lengths):
@@ -18,7 +18,7 @@ def scenes(*lengths):
 
 def test_clips_follow_one_another_and_restart_at_a_cut(tmp_path):
     write_mp4(tmp_path / "a.mp4", scenes(11, 3, 8), 16)
-    settings = ClipSettings(size=32, frames=4, fps=16)
+    settings = ClipConfig(size=32, frames=4, fps=16)
     clips = list(cut_clips(tmp_path / "a.mp4", settings))
     assert [start * 16 for start, _ in clips] == [0, 4, 14, 18]
     assert {frames.shape for _, frames in clips} == {(4, 32, 32, 3)}
@@ -27,11 +27,11 @@ def test_clips_follow_one_another_and_restart_at_a_cut(tmp_path):
 def test_a_video_without_a_long_enough_scene_is_too_short(tmp_path):
     write_mp4(tmp_path / "a.mp4", scenes(5, 6), 16)
     with pytest.raises(VideoError, match="longest scene has 6 frames") as error:
-        list(cut_clips(tmp_path / "a.mp4", ClipSettings(size=32, frames=8, fps=16)))
+        list(cut_clips(tmp_path / "a.mp4", ClipConfig(size=32, frames=8, fps=16)))
     assert error.value.reason == "too short"
 
 
 @pytest.mark.parametrize("name", ["size", "frames", "fps"])
 def test_nonsense_settings_are_named(name):
     with pytest.raises(ValueError, match=f"{name}=0"):
-        ClipSettings(**{name: 0})
+        ClipConfig(**{name: 0})

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from benchmarks import rendered_shots
 from lumiere_jax.one_line_errors import MissingExtra
-from lumiere_jax.video import ClipSettings, find_cuts
+from lumiere_jax.video import ClipConfig, find_cuts
 from lumiere_jax.video.cuts import mark_cuts
 from lumiere_jax.video.scenedetect import mark_adaptive_cuts
 
@@ -108,9 +108,9 @@ def test_cuts_do_not_depend_on_where_the_film_is_read_from(lengths, seed):
 def test_the_adaptive_detector_is_asked_for_by_name_and_missed_with_its_pip_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "scenedetect", None)
     with pytest.raises(MissingExtra, match=r"--cuts=adaptive .*pip install 'lumiere-jax\[scene"):
-        ClipSettings(cuts="adaptive")
+        ClipConfig(cuts="adaptive")
     with pytest.raises(ValueError, match="cuts='adaptiv' is none of builtin, adaptive"):
-        ClipSettings(cuts="adaptiv")
+        ClipConfig(cuts="adaptiv")
 
 
 def test_the_adaptive_detector_finds_cuts_where_it_is_installed():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lumiere_jax.video import ClipSettings, VideoError, cut_clips, read_video
+from lumiere_jax.video import ClipConfig, VideoError, cut_clips, read_video
 from lumiere_jax.video.timeline import Timed, timeline
 from tests.video.files import numbered, read_number, write_pictures
 
@@ -76,7 +76,7 @@ def test_no_clip_reaches_over_the_joint_of_two_files(tmp_path, name, codec, opti
     joined.write_bytes(b"".join((tmp_path / f"{part}-{name}").read_bytes() for part in (0, 1)))
     shown = [read_number(frame) for frame in read_video(joined, fps=25)[0]]
     assert shown == [*range(24), *range(100, 116)]
-    clips = cut_clips(joined, ClipSettings(size=32, frames=7, fps=25))
+    clips = cut_clips(joined, ClipConfig(size=32, frames=7, fps=25))
     starts = [round(start * 25) for start, _ in clips]
     assert not any(start < 24 < start + 7 for start in starts)
     assert {0, 24} <= set(starts)

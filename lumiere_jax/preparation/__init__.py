@@ -1,0 +1,1 @@
+"""Videos into clips and shards, and captions into embeddings; `lumiere_jax.prepare` runs it."""

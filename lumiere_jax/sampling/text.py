@@ -1,0 +1,88 @@
+"""Prompts of the cascade: how they become embeddings, and which window reads which."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+
+from lumiere_jax.diffusion.multidiffusion import Windows
+from lumiere_jax.models.network import Network, Params
+from lumiere_jax.structure import check_whole
+from lumiere_jax.text.text import Text
+from lumiere_jax.text.tokenizers import Tokenizer, open_tokenizer
+from lumiere_jax.text.unread import Unread, find_unread
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextConfig:
+    """How prompts become tokens.
+
+    Attributes:
+      tokenizer: "bytes", or the path of a SentencePiece model.
+      length: tokens that a prompt is padded or cut to.
+    """
+
+    tokenizer: str = "bytes"
+    length: int = 77
+
+    def __post_init__(self):
+        check_whole("length", self.length, 1, 8192)  # attention over more fits no accelerator
+
+
+class TextEncoder:
+    """A text model with its tokenizer; encodes nothing where the model is None."""
+
+    def __init__(self, model: tuple[Network, Params] | None, settings: TextConfig):
+        self._model, self._length = model, settings.length
+        rows = None if model is None else model[0].config.vocabulary_size
+        self._tokenizer: Tokenizer = open_tokenizer(settings.tokenizer, rows)
+
+    def __call__(self, prompts: Sequence[str]) -> Text | None:
+        """Embeddings of the prompts; None for a model without text."""
+        if self._model is None:
+            return None
+        network, params = self._model
+        tokens = self._tokenizer.encode(list(prompts), self._length)
+        return Text(network.apply(params, *map(jnp.asarray, tokens)), jnp.asarray(tokens.mask))
+
+    def unread(self, text: str) -> Unread | None:
+        """Return what the model cannot read of a text; None where it reads all, or no text."""
+        if self._model is None:
+            return None
+        return find_unread(self._tokenizer, text, self._length)
+
+
+def shots_of_windows(shots: Sequence[str], windows: Windows, first: Windows) -> list[str]:
+    """The text that each of a stage's windows reads when a clip has several shots.
+
+    The first stage's windows are shared out among the shots, in order and evenly. A window of a
+    later stage reads what the one of them reads whose middle is nearest to its own.
+
+    Args:
+      windows: of the stage.
+      first: of the first stage that runs.
+
+    Raises:
+      ValueError: more shots than the first stage has windows, or none.
+    """
+    texts = _spread(shots, len(first))
+    return [
+        texts[nearest] for nearest in np.abs(_middles(windows)[:, None] - _middles(first)).argmin(1)
+    ]
+
+
+def _middles(windows: Windows) -> np.ndarray:
+    return np.asarray(windows.starts) + windows.size / 2
+
+
+def _spread(shots: Sequence[str], windows: int) -> list[str]:
+    """A text for each window: the shots in order, each as long as the others."""
+    if not shots or len(shots) > windows:
+        raise ValueError(
+            f"{len(shots)} prompts for {windows} windows: give at most one a window, "
+            "or ask for more --frames"
+        )
+    return [shots[i * len(shots) // windows] for i in range(windows)]

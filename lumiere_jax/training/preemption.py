@@ -1,0 +1,49 @@
+"""Signals as a question that the loop asks between two steps."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import jax
+from jax.experimental import multihost_utils
+
+
+class Preemption:
+    """Notes SIGTERM and SIGINT; the second one ends the process at once.
+
+    with Preemption() as preemption:
+        ...
+        if preemption.at(step): save and leave
+    """
+
+    SIGNALS = (signal.SIGTERM, signal.SIGINT)
+    EXIT_CODE = 75  # "try again" (EX_TEMPFAIL): a launcher starts the same command once more
+
+    def __init__(self):
+        self._received: str | None = None
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> Preemption:
+        # Among several processes JAX itself listens, so that all of them stop at the same step.
+        if jax.process_count() == 1:
+            self._previous = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._restore()
+
+    def at(self, step: int) -> str | None:
+        """Name of the signal that asks to stop before `step`; None to go on."""
+        if jax.process_count() > 1 and multihost_utils.reached_preemption_sync_point(step):
+            return "SIGTERM"
+        return self._received
+
+    def _note(self, number: int, _frame: Any) -> None:
+        self._received = signal.Signals(number).name
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}

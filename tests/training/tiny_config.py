@@ -1,8 +1,0 @@
-"""The tiny run of the tests as a configuration file."""
-
-from lumiere_jax.training.command_line import to_config_dict
-from tests.training.tiny import tiny_experiment
-
-
-def get_config(stage="image"):
-    return to_config_dict(tiny_experiment(stage))
