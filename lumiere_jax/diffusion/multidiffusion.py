@@ -1,18 +1,18 @@
-"""Temporal MultiDiffusion: windows over a clip, and the consensus that makes their answers one.
+"""Temporal MultiDiffusion: windows over a clip, and the consensus of their predictions.
 
 The super-resolution network sees only segments of a clip. Their predictions J_i are reconciled at
 every denoising step by the clip J that solves (Lumiere, sec. 3.2)
 
     argmin over J of  sum over i of  ‖ W^½ (J restricted to window i  -  J_i) ‖²
 
-Every frame is its own small least-squares problem, whose solution is the weighted mean of the
-windows that cover it. Nothing here is about time: rows and columns of tiles are windows too.
+Every frame is its own small least-squares problem. `windowed.windows` accumulates its normal
+equations group by group of windows and solves them with `solve_frame`. Rows and columns of tiles
+are windows too.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -24,11 +24,11 @@ WEIGHTS = ("uniform", "ramp", "gaussian")
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """Where the windows over an axis lie.
+    """Positions of the windows over an axis.
 
     Attributes:
-      starts: first frame of each window, rising.
-      size: frames of a window.
+      starts: first frame of each window, in rising order.
+      size: frames per window.
       frames: frames of the clip (or rows, or columns).
     """
 
@@ -43,13 +43,13 @@ class Windows:
 def plan_windows(
     frames: int, window: int, overlap: int, *, names: tuple[str, str] = ("--window", "--overlap")
 ) -> Windows:
-    """Windows of `window` frames that start every `window - overlap`, the last one shifted back.
+    """Plan windows that start every `window - overlap` frames, the last one shifted back.
 
     Args:
       frames: length of the clip.
-      window: frames the network sees at once; `frames` itself gives one window.
-      overlap: frames that neighbours share; the last pair may share more.
-      names: flags for the error messages.
+      window: frames that the network processes at once; `frames` itself gives one window.
+      overlap: frames that neighbouring windows share; the last pair may share more.
+      names: flags of the window and of the overlap, for the error messages.
 
     Raises:
       ValueError: a window longer than the clip, or one that its overlap leaves no step.
@@ -75,14 +75,20 @@ def plan_windows(
 
 @dataclasses.dataclass(frozen=True)
 class Tiles:
-    """Windows over the height and over the width; every pair of them is a tile."""
+    """Windows over the height and over the width; every pair of a row and a column is a tile."""
 
     rows: Windows
     columns: Windows
 
 
 def plan_tiles(height: int, width: int, tile: int, overlap: int) -> Tiles:
-    """Square tiles of `tile` pixels (or the whole side where it is shorter).
+    """Plan square tiles over a frame; a side shorter than a tile is covered by one.
+
+    Args:
+      height: rows of the frame.
+      width: columns of the frame.
+      tile: pixels per side of a tile.
+      overlap: pixels that neighbouring tiles share.
 
     Raises:
       ValueError: a tile that its overlap leaves no step; the message names the flags.
@@ -97,9 +103,10 @@ def plan_tiles(height: int, width: int, tile: int, overlap: int) -> Tiles:
 
 
 def window_weights(windows: Windows, kind: str = "uniform") -> Float[np.ndarray, "n t"]:
-    """How much each window's opinion about each of its frames counts; positive.
+    """Return the window weights W: the weight of each window's prediction of each of its frames.
 
     Args:
+      windows: positions of the windows in the clip.
       kind: "uniform"; "ramp", rising over the frames shared with the neighbour on either side, so
         that there is no hard cut between windows; "gaussian", a bell with a standard deviation of a
         quarter window.
@@ -117,7 +124,7 @@ def window_weights(windows: Windows, kind: str = "uniform") -> Float[np.ndarray,
         for i, (start, following) in enumerate(zip(windows.starts, windows.starts[1:])):
             shared = max(start + windows.size - following, 0)
             ramp = np.arange(1, shared + 1) / (shared + 1)
-            # A frame in three windows lies on two ramps; the lower one holds.
+            # A frame in three windows lies on two ramps: use the lower one.
             weights[i + 1, :shared] = np.minimum(weights[i + 1, :shared], ramp)
             tail = slice(windows.size - shared, None)
             weights[i, tail] = np.minimum(weights[i, tail], ramp[::-1])
@@ -127,9 +134,15 @@ def window_weights(windows: Windows, kind: str = "uniform") -> Float[np.ndarray,
 def normalized_weights(
     windows: Windows, weights: Float[Array, "n t"] | None = None
 ) -> Float[Array, "n t"]:
-    """The weights divided by each frame's total, so that summing solves the least squares.
+    """Return the weights divided by each frame's sum.
 
-    NumPy weights (and None, uniform) are normalised in float64.
+    A frame's common factor leaves its least-squares solution as it is. Divided by the sum, a frame
+    that one window covers keeps that window's prediction bit for bit. NumPy weights (and None,
+    uniform) are divided in float64.
+
+    Args:
+      windows: positions of the windows in the clip.
+      weights: window weights, see `window_weights`; uniform when None.
 
     Raises:
       ValueError: weights of another shape, negative, or all zero at some frame.
@@ -153,12 +166,17 @@ def normalized_weights(
     return weights / total[frame]
 
 
-def solve_frame(
-    predictions: Float[Array, "m ..."], weights: Float[Array, " m"]
-) -> Float[Array, "..."]:
-    """argmin over J of the sum of weights[i] ‖J - predictions[i]‖², for weights that sum to 1."""
-    terms = [weight * prediction for weight, prediction in zip(weights, predictions)]
-    return functools.reduce(jnp.add, terms)
+def solve_frame(total: Float[Array, ""], weighted: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Solve the least-squares problem of one frame, given by its normal equations.
+
+    argmin over J of Σ_i W_i ‖J - J_i‖² solves (Σ_i W_i) J = Σ_i W_i J_i. `jax.vmap` of this
+    function over the frames is the consensus, in `consensus` and at the end of each sampling step.
+
+    Args:
+      total: Σ_i W_i, sum of the weights of the windows that cover the frame; positive.
+      weighted: Σ_i W_i J_i, sum of their weighted predictions.
+    """
+    return weighted / total
 
 
 def consensus(
@@ -166,16 +184,16 @@ def consensus(
     windows: Windows,
     weights: Float[Array, "n t"] | None = None,
 ) -> Float[Array, "f ..."]:
-    """The clip that agrees best with all windows: weighted least squares, a problem a frame.
+    """Return the clip that agrees best with all windows: weighted least squares, frame by frame.
 
     Args:
-      predictions: what each window says about its frames.
-      windows: where they lie.
-      weights: how much each opinion counts; uniform when None.
+      predictions: each window's prediction of its frames.
+      windows: positions of the windows in the clip.
+      weights: window weights, see `window_weights`; uniform when None.
 
     Returns:
-      [frames, ...] in the precision of `predictions`. One window over the whole clip comes back
-      bit for bit.
+      Clip of [frames, ...] in the precision of `predictions`. A single window over the whole clip
+      is returned bit for bit.
 
     Raises:
       ValueError: predictions or weights that are not of the windows' shape.
@@ -185,27 +203,14 @@ def consensus(
             f"predictions are {tuple(predictions.shape)}; the {len(windows)} windows of "
             f"{windows.size} need ({len(windows)}, {windows.size}, ...)"
         )
+    predictions = jnp.asarray(predictions)
     if len(windows) == 1:
-        return jnp.asarray(predictions)[0]
-    window, offset, used = _covering(windows)
+        return predictions[0]
     compute = jnp.promote_types(predictions.dtype, jnp.float32)
-    weights = jnp.asarray(normalized_weights(windows, weights), compute)[window, offset] * used
-    gathered = jnp.asarray(predictions)[window, offset].astype(compute)  # [frames, m, ...]
-    return jax.vmap(solve_frame)(gathered, weights).astype(predictions.dtype)
-
-
-@functools.lru_cache(maxsize=64)
-def _covering(windows: Windows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each frame the windows that cover it: their numbers, the frame's place, a use flag.
-
-    Frames covered by fewer windows than others repeat their first one, unused.
-    """
-    covering = [
-        [(i, frame - start) for i, start in enumerate(windows.starts) if 0 <= frame - start < size]
-        for size in [windows.size]
-        for frame in range(windows.frames)
-    ]
-    most = max(map(len, covering))
-    table = np.array([cover + cover[:1] * (most - len(cover)) for cover in covering])
-    used = np.array([[i < len(cover) for i in range(most)] for cover in covering])
-    return table[..., 0], table[..., 1], used
+    scaled = jnp.asarray(normalized_weights(windows, weights), compute)
+    rest = predictions.shape[2:]
+    products = scaled.reshape(scaled.shape + (1,) * len(rest)) * predictions.astype(compute)
+    frame = np.asarray(windows.starts)[:, None] + np.arange(windows.size)
+    total = jnp.zeros(windows.frames, compute).at[frame].add(scaled)
+    weighted = jnp.zeros((windows.frames, *rest), compute).at[frame].add(products)
+    return jax.vmap(solve_frame)(total, weighted).astype(predictions.dtype)

@@ -29,8 +29,8 @@ def advance(
     """x at the next time, and the clean estimate where a previous one is kept.
 
     Args:
-      row: the step's weights, see `StepCoefficients`, and its "index". A term without a weight is not
-        read, so its array need not even be computed.
+      row: coefficients of the step, see `StepCoefficients`, and its "index". A term without a
+        coefficient is not read, so that its array need not be computed.
       x: the clips now.
       estimate: what the denoiser says of them.
       previous: what it said of their clean estimate a step earlier.

@@ -1,9 +1,9 @@
-"""Denoisers that work window by window: any length of clip in the memory of a few windows.
+"""Denoisers that run window by window: any length of clip in the memory of a few windows.
 
-A windowed denoiser is a denoiser. It slices x and the conditions, asks the inner denoiser about a
-group of windows at a time, and adds each answer, weighted, into one clip: the sum is the consensus
-of `multidiffusion`, because the weights are normalised beforehand. No window's answer outlives its
-group.
+A windowed denoiser is a denoiser. It slices x and the conditions, runs the inner denoiser on a
+group of windows at a time, and accumulates the normal equations of each frame's least-squares
+problem: the window weights Σ W_i, and the weighted predictions Σ W_i J_i. `solve_frame`, mapped
+over the frames, then gives the clip. No window's prediction is kept longer than its group.
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
 from lumiere_jax.diffusion.estimate import Conditions, Denoise, Estimate
-from lumiere_jax.diffusion.multidiffusion import Tiles, Windows, normalized_weights
+from lumiere_jax.diffusion.multidiffusion import (
+    Tiles,
+    Windows,
+    normalized_weights,
+    solve_frame,
+)
 from lumiere_jax.text.text import Text
 
 SLICED = ("low_resolution", "observed", "mask")  # the conditions that have frames and pixels
@@ -33,18 +38,18 @@ def windows(
     axis: int = 1,
     mesh_axis: str | None = None,
 ) -> Denoise:
-    """The denoiser of a whole clip, from one of a window.
+    """Return the denoiser of a whole clip, made from the denoiser of a window.
 
     Args:
-      denoise: sees `plan.size` frames at a time, `jax.vmap`ped over a group.
-      plan: where the windows lie. A single one returns `denoise` itself.
-      group: windows at a time: memory grows with it, and so does the use of the accelerator.
-      weights: how much each window's opinion counts, see `window_weights`; uniform when None.
-      texts: a prompt for each window, [n, b, l, d] (several shots in one clip); else every window
-        gets the clip's.
+      denoise: denoiser of `plan.size` frames, `jax.vmap`ped over a group.
+      plan: positions of the windows. With a single one `denoise` itself is returned.
+      group: windows denoised at a time; memory and the use of the accelerator grow with it.
+      weights: window weights, see `window_weights`; uniform when None.
+      texts: prompt of each window, [n, b, l, d] (several shots in one clip); the clip's for all of
+        them when None.
       axis: 1 for frames, 2 for rows, 3 for columns.
-      mesh_axis: spread the groups over this axis of the mesh that `jax.set_mesh` set; the
-        consensus is then a reduction along it. The other axes go on as they were.
+      mesh_axis: axis of the mesh set by `jax.set_mesh` that the groups are divided over; the
+        normal equations are summed along it. None runs all groups on each device.
 
     Raises:
       ValueError: a group below 1; when called, a clip of another length than planned.
@@ -62,22 +67,25 @@ def windows(
                 f"for {plan.frames}"
             )
         parts = _mesh_axis_size(mesh_axis)
-        work = _grouped(plan, weights, texts, group, parts, x.dtype)
-        sum_groups = _summation(denoise, plan, axis)
-        if parts == 1:
-            return sum_groups(x, time, conditions, work)
+        precision = jnp.promote_types(x.dtype, jnp.float32)
+        work = _grouped(plan, weights, texts, group, parts, precision)
+        accumulate = _accumulation(denoise, plan, axis)
 
-        def share(x, time, conditions, work):
-            return jax.lax.psum(sum_groups(x, time, conditions, work), mesh_axis)
+        def accumulate_all(x, time, conditions, work):
+            return jax.lax.psum(accumulate(x, time, conditions, work), mesh_axis)
 
-        spread = jax.shard_map(
-            share,
-            in_specs=(P(), P(), P(), P(mesh_axis)),
-            out_specs=P(),
-            axis_names={mesh_axis},
-            check_vma=False,
-        )
-        return spread(x, time, conditions, work)
+        if parts > 1:
+            divided = (P(), P(), P(), P(mesh_axis))
+            accumulate_all = jax.shard_map(
+                accumulate_all,
+                in_specs=divided,
+                out_specs=P(),
+                axis_names={mesh_axis},
+                check_vma=False,
+            )
+        run = accumulate_all if parts > 1 else accumulate
+        total, weighted = run(x, time, conditions, work)
+        return _solve(total, weighted, plan.size, axis)
 
     return denoise_clip
 
@@ -90,10 +98,17 @@ def tiles(
     row_weights: Float[np.ndarray, "n t"] | None = None,
     column_weights: Float[np.ndarray, "n t"] | None = None,
 ) -> Denoise:
-    """The denoiser of a whole frame, from one of a tile.
+    """Return the denoiser of a whole frame, made from the denoiser of a tile.
 
-    A tile's weight is the product of its row's and its column's. Their least squares separates: it
-    is the consensus of the columns within each row, then that of the rows.
+    A tile's weight is the product of its row's and its column's, so that the least squares
+    separates: the consensus of the columns within each row, then that of the rows.
+
+    Args:
+      denoise: denoiser of frames of the size of a tile.
+      plan: positions of the tiles.
+      group: tiles denoised at a time.
+      row_weights: window weights over the rows; uniform when None.
+      column_weights: window weights over the columns; uniform when None.
     """
     strip = windows(denoise, plan.columns, group=group, weights=column_weights, axis=3)
     return windows(strip, plan.rows, weights=row_weights, axis=2)
@@ -111,7 +126,10 @@ def _mesh_axis_size(name: str | None) -> int:
 
 
 def _grouped(plan: Windows, weights, texts, group: int, parts: int, dtype) -> tuple:
-    """Starts, weights and texts as [groups, group, ...]; the last group filled with weight 0."""
+    """Return starts, weights and texts as [groups, group, ...]; the last group is filled up.
+
+    A filling window repeats the last one with weight 0.
+    """
     count = len(plan)
     group = min(group, math.ceil(count / parts))
     groups = math.ceil(count / (group * parts)) * parts
@@ -128,13 +146,13 @@ def _grouped(plan: Windows, weights, texts, group: int, parts: int, dtype) -> tu
     )
 
 
-def _summation(denoise: Denoise, plan: Windows, axis: int):
-    """A function that adds up the weighted answers of all groups."""
+def _accumulation(denoise: Denoise, plan: Windows, axis: int):
+    """Return a function that accumulates the normal equations over the windows of all groups."""
 
     def slice_at(array, start):
         return jax.lax.dynamic_slice_in_dim(array, start, plan.size, axis)
 
-    def ask(x, time, conditions: Conditions, start, text):
+    def denoise_window(x, time, conditions: Conditions, start, text):
         window = {
             name: slice_at(getattr(conditions, name), start)
             for name in SLICED
@@ -144,39 +162,81 @@ def _summation(denoise: Denoise, plan: Windows, axis: int):
             window["text"] = text
         return denoise(slice_at(x, start), time, conditions._replace(**window))
 
-    def sum_groups(x, time, conditions, work) -> Estimate:
-        def answer(starts, texts):
-            return jax.vmap(lambda s, t: ask(x, time, conditions, s, t))(starts, texts)
+    def accumulate(x, time, conditions, work) -> tuple[Array, Estimate]:
+        def predict(starts, texts):
+            return jax.vmap(lambda s, t: denoise_window(x, time, conditions, s, t))(starts, texts)
 
         starts, _, texts = work
         first = jax.tree.map(lambda leaf: leaf[0], (starts, texts))
-        total = jax.tree.map(
-            lambda leaf: jnp.zeros(_whole(leaf.shape[1:], axis, plan.frames), leaf.dtype),
-            jax.eval_shape(answer, *first),
+        weighted = jax.tree.map(
+            lambda leaf: jnp.zeros(
+                _whole(leaf.shape[1:], axis, plan.frames),
+                jnp.promote_types(leaf.dtype, jnp.float32),
+            ),
+            jax.eval_shape(predict, *first),
         )
 
-        def add_group(total, part):
+        def add_group(sums, part):
             starts, weights, texts = part
-            answers = answer(starts, texts)
+            total, weighted = sums
+            predictions = predict(starts, texts)
             for i in range(len(starts)):
-                total = jax.tree.map(
-                    lambda whole, one, i=i: _add(whole, one[i], starts[i], weights[i], axis),
-                    total,
-                    answers,
+                total = _add(total, weights[i], starts[i], 0)
+                weighted = jax.tree.map(
+                    lambda whole, one, i=i: _add(
+                        whole, _along(weights[i], axis, whole.ndim) * one[i], starts[i], axis
+                    ),
+                    weighted,
+                    predictions,
                 )
-            return total, None
+            return (total, weighted), None
 
-        return jax.lax.scan(add_group, total, work)[0]
+        zero = jnp.zeros(plan.frames, work[1].dtype)
+        return jax.lax.scan(add_group, (zero, weighted), work)[0]
 
-    return sum_groups
+    return accumulate
+
+
+def _solve(total: Array, weighted: Estimate, size: int, axis: int) -> Estimate:
+    """Solve each frame's normal equations, in place and `size` frames at a time.
+
+    One expression over all frames would write its result beside what it reads: two more clips in
+    memory.
+    """
+    solve = jax.vmap(solve_frame, in_axes=(0, axis), out_axes=axis)
+    starts = np.minimum(np.arange(0, len(total), size), len(total) - size)
+
+    def solve_block(sums, start):
+        total, weighted = sums
+        block = jax.lax.dynamic_slice_in_dim(total, start, size, 0)
+        weighted = jax.tree.map(
+            lambda leaf: jax.lax.dynamic_update_slice_in_dim(
+                leaf,
+                solve(block, jax.lax.dynamic_slice_in_dim(leaf, start, size, axis)),
+                start,
+                axis,
+            ),
+            weighted,
+        )
+        # The last block may contain frames that are solved already: their equation is 1 J = J.
+        total = jax.lax.dynamic_update_slice_in_dim(total, jnp.ones_like(block), start, 0)
+        return (total, weighted), None
+
+    return jax.lax.scan(solve_block, (total, weighted), jnp.asarray(starts))[0][1]
 
 
 def _whole(shape: tuple[int, ...], axis: int, frames: int) -> tuple[int, ...]:
     return (*shape[:axis], frames, *shape[axis + 1 :])
 
 
-def _add(whole: Array, window: Array, start: Array, weight: Array, axis: int) -> Array:
-    """Adds a window, times its frames' weights, into its place in the whole."""
-    weight = weight.reshape((-1,) + (1,) * (whole.ndim - 1 - axis)).astype(whole.dtype)
+def _along(weights: Array, axis: int, rank: int) -> Array:
+    """Return weights [t] shaped to multiply the frames on an axis of an array of some rank."""
+    return weights.reshape((-1,) + (1,) * (rank - 1 - axis))
+
+
+def _add(whole: Array, window: Array, start: Array, axis: int) -> Array:
+    """Return `whole` with `window` added to its frames from `start` on."""
     before = jax.lax.dynamic_slice_in_dim(whole, start, window.shape[axis], axis)
-    return jax.lax.dynamic_update_slice_in_dim(whole, before + weight * window, start, axis)
+    return jax.lax.dynamic_update_slice_in_dim(
+        whole, before + window.astype(whole.dtype), start, axis
+    )

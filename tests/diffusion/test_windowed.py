@@ -1,7 +1,9 @@
+import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 from lumiere_jax.diffusion import (
     Conditions,
@@ -11,6 +13,7 @@ from lumiere_jax.diffusion import (
     plan_windows,
     tiles,
     window_weights,
+    windowed,
     windows,
 )
 from lumiere_jax.parallel import MeshConfig, make_mesh
@@ -153,3 +156,57 @@ def test_a_clip_of_another_length_than_planned_is_an_error():
 def test_a_group_below_one_is_an_error():
     with pytest.raises(ValueError, match="use group=1"):
         windows(denoise, PLAN, group=0)
+
+
+@st.composite
+def windowed_problems(draw):
+    """Random windows with random positive weights, and a group size."""
+    frames = draw(st.integers(2, 24))
+    size = draw(st.integers(1, frames - 1))
+    plan = plan_windows(frames, size, draw(st.integers(0, size - 1)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return plan, rng.uniform(0.1, 3, (len(plan), size)), draw(st.integers(1, 4)), rng
+
+
+@hypothesis.given(windowed_problems())
+@hypothesis.settings(max_examples=20)
+def test_sampling_solves_the_least_squares_problem_of_every_frame(problem):
+    plan, weights, group, rng = problem
+    shift = rng.normal(size=plan.frames)  # windows disagree by it
+    x = rng.normal(size=(1, plan.frames, 2, 1, 1))
+
+    def predict(x, time, conditions):
+        first = conditions.low_resolution[:, :1]
+        return Estimate(x + first, x)
+
+    rows, values = [], []
+    for start, weight in zip(plan.starts, np.sqrt(weights)):
+        rows.append(weight[:, None] * np.eye(plan.frames)[start : start + plan.size])
+        window = x[0, start : start + plan.size].reshape(plan.size, -1) + shift[start]
+        values.append(weight[:, None] * window)
+    expected = np.linalg.lstsq(np.concatenate(rows), np.concatenate(values), rcond=None)[0]
+    low = np.broadcast_to(shift[None, :, None, None, None], x.shape)
+    whole = windows(predict, plan, group=group, weights=weights)
+    found = whole(jnp.float32(x), TIME[:1], Conditions(low_resolution=jnp.float32(low)))
+    np.testing.assert_allclose(found.clean.reshape(expected.shape), expected, atol=3e-6)
+
+
+def test_each_step_ends_in_the_vmapped_solve_that_consensus_runs(monkeypatch):
+    solved = []
+
+    def solve(total, weighted):
+        solved.append((total.shape, weighted.shape))
+        return 0 * weighted / total
+
+    monkeypatch.setattr(windowed, "solve_frame", solve)
+    clean = windows(denoise, PLAN)(X, TIME, CONDITIONS).clean
+    np.testing.assert_array_equal(clean, jnp.zeros_like(X))
+    assert solved[0] == ((), (2, 4, 6, 3))  # a frame of both clips
+
+
+def test_a_frame_of_a_single_window_keeps_its_prediction_bit_for_bit():
+    plan = plan_windows(21, 8, 3)
+    weights = window_weights(plan, "gaussian")
+    found = windows(denoise, plan, weights=weights)(X, TIME, CONDITIONS).clean
+    first = denoise(cut(X, 0), TIME, Conditions(*(cut(each, 0) for each in CONDITIONS))).clean
+    np.testing.assert_array_equal(found[:, :5], first[:, :5])
