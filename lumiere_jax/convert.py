@@ -1,13 +1,13 @@
-r"""Convert between other people's checkpoints, training runs and model folders.
+r"""Convert between checkpoints of others, training runs and model folders.
 
-A diffusers folder of DeepFloyd IF becomes a model folder, and at once a video model:
+A diffusers folder of DeepFloyd IF becomes a model folder, also inflated to a video model:
 
     python -m lumiere_jax.convert --from=diffusers --path=IF-I-XL-v1.0 --output=models/if
     python -m lumiere_jax.convert --from=diffusers --path=IF-I-XL-v1.0 --output=models/video \
         --inflate --size=64 --frames=16
 
-A training run becomes a model folder with its averaged weights, and its style that folder's
-`style`; a style alone, a folder of its own; the spatial half of a model, a diffusers folder:
+A training run becomes a model folder with its averaged parameters, and its style that folder's
+`style`; a style alone becomes a folder; the spatial half of a model becomes a diffusers folder:
 
     python -m lumiere_jax.convert --from=run --path=runs/demo --output=models/demo --dtype=bfloat16
     python -m lumiere_jax.convert --from=style --path=runs/demo/style --output=styles/mine
@@ -28,7 +28,7 @@ from etils import epath
 
 from lumiere_jax.one_line_errors import define_path, run
 from lumiere_jax.structure import check_range, check_whole
-from lumiere_jax.video.new_file import ROOM, check_output
+from lumiere_jax.video.new_file import ROOM, check_output, refuse_full
 
 if TYPE_CHECKING:
     from lumiere_jax.checkpoints.model_folder import Model
@@ -40,19 +40,22 @@ TARGETS = ("model", "diffusers", "t5x")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """What to convert; each field is a flag, `source` is --from and `target` is --to.
+    """A conversion; each field is a flag, `source` is --from and `target` is --to.
 
     Attributes:
-      path: what to read: a folder, or a checkpoint's file in one.
+      path: folder to read, or a checkpoint's file in one.
       output: folder to write; must be empty or not exist.
-      source: what `path` is: a model folder, a U-Net, a T5 encoder, a training run, or a style.
-      target: what to write.
-      name: the U-Net meant, where there are several, or its name in the new model.
-      variant: such as fp16, where a folder holds several checkpoints.
-      dtype: storage dtype, float32 or bfloat16; as it was stored when None.
-      inflate: add a fresh temporal half.
-      size, frames, frame_rate: of an inflated model's clips.
-      seed: of the fresh temporal weights.
+      source: kind of `path`, one of `SOURCES`: a model folder, a U-Net, a T5 encoder, a training
+        run, or a style.
+      target: kind of `output`, one of `TARGETS`.
+      name: name of the U-Net, if the model has several; name of an imported U-Net in the new model.
+      variant: name of a variant, such as fp16, if the folder holds several.
+      dtype: storage dtype, float32 or bfloat16; as it is stored when None.
+      inflate: True to add a fresh temporal half.
+      size: pixels per side of an inflated model's clips; the image model's when None.
+      frames: number of frames of an inflated model's clips.
+      frame_rate: frames per second of an inflated model's clips.
+      seed: seed of the fresh temporal parameters.
     """
 
     path: str
@@ -77,17 +80,16 @@ class Conversion:
 
 
 def convert(request: Conversion) -> None:
-    """Read, inflate if asked to, and write.
+    """Read, inflate if requested, and write.
 
     Raises:
-      FileNotFoundError: nothing of that kind at `path`.
-      FileExistsError: something is in `output` already.
+      FileNotFoundError: `path` is not what `source` says.
+      FileExistsError: `output` is not empty.
       OSError: `output` cannot be written to, or its disk has too little room.
       ValueError: a checkpoint that cannot be read, or an inflation that changes the image model.
     """
     output = epath.Path(request.output)
-    if output.is_dir() and any(output.iterdir()):  # said before the work, not after it
-        raise FileExistsError(f"--output={output} is not empty; choose another or remove it")
+    refuse_full(output)
     made = not output.exists()
     try:
         check_output(output, room=_bytes_at_least(request))
@@ -97,7 +99,7 @@ def convert(request: Conversion) -> None:
             _convert_model(request)
     except BaseException:
         if made and "://" not in str(output):
-            with contextlib.suppress(OSError):  # it holds what was written so far
+            with contextlib.suppress(OSError):  # not empty: files were written before the error
                 output.rmdir()
         raise
     print(f"done: {output}")
@@ -113,7 +115,7 @@ def _convert_model(request: Conversion) -> None:
 
 
 def _bytes_at_least(request: Conversion) -> int:
-    """Return what the parameters will need, as far as can be said before they are read."""
+    """Return a lower bound of the space for the output in bytes, before parameters are read."""
     from lumiere_jax.checkpoints.model_folder import describe_model
     from lumiere_jax.checkpoints.tree import flatten
     from lumiere_jax.checkpoints.unet import read_unet_config
@@ -126,13 +128,13 @@ def _bytes_at_least(request: Conversion) -> int:
     else:
         return ROOM
     shapes = [leaf.shape for each in configs for leaf in flatten(network(each).shapes()).values()]
-    width = 4 if request.dtype == "float32" else 2  # bytes; none is stored in less
+    width = 4 if request.dtype == "float32" else 2  # bytes; no dtype is smaller
     everything = request.target == "model"
     return ROOM + everything * width * sum(map(math.prod, shapes))
 
 
 def _stored_bytes(model: Model, dtype: str | None) -> int:
-    """Return what the parameters need on disk."""
+    """Return the space for the output in bytes."""
     from lumiere_jax.checkpoints.tree import flatten
 
     leaves = [leaf for part in model.parts.values() for leaf in flatten(part.params).values()]
@@ -154,8 +156,8 @@ def _read(request: Conversion) -> Model:
 
         if not is_run(request.path):
             raise FileNotFoundError(
-                f"--path={request.path} is no training run: no stage with checkpoints there; give "
-                "the --workdir of python -m lumiere_jax.train, or another --from"
+                f"--path={request.path} is not a training run: it has no stage with checkpoints; "
+                "give the --workdir of python -m lumiere_jax.train, or another --from"
             )
         return run_model(request.path)
     if request.source in ("diffusers", "deepfloyd"):
@@ -164,7 +166,7 @@ def _read(request: Conversion) -> Model:
 
 
 def _style_beside(request: Conversion) -> Style | None:
-    """Return the style that goes along with a run or a model folder, where there is one."""
+    """Return the style of a run or a model folder; None if it has none."""
     from lumiere_jax.loaded_model import load_style
     from lumiere_jax.training.runs import has_style
 
@@ -184,10 +186,10 @@ def _convert_style(request: Conversion) -> None:
         raise ValueError(f"{flag} is for networks; leave it out to convert a style")
     style = load_style(request.path, flag="--path")
     write_style(request.output, style, dtype=request.dtype)
-    _say(style, request.output)
+    _print_style(style, request.output)
 
 
-def _say(style: Style, folder: epath.PathLike) -> None:
+def _print_style(style: Style, folder: epath.PathLike) -> None:
     print(f"style: {folder} ({'factors' if style.weights is None else 'weights'})")
 
 
@@ -221,32 +223,32 @@ def _write(model: Model, style: Style | None, request: Conversion) -> None:
     else:
         write_model(request.output, model, style=style, dtype=request.dtype)
         if style is not None:
-            _say(style, epath.Path(request.output) / "style")
+            _print_style(style, epath.Path(request.output) / "style")
         for part in model.parts.values():
             if name := missing_tokenizer(part.config, part.settings):
-                print(f"put the encoder's tokenizer there: {request.output}/{name}")
+                print(f"missing: the encoder's tokenizer; copy it to {request.output}/{name}")
 
 
 def define_flags() -> None:
-    """Define the fields of `Conversion` as flags; only where this file is the program."""
-    flags.DEFINE_enum("from", "model", SOURCES, "What --path is.")
-    flags.DEFINE_enum("to", "model", TARGETS, "What to write.")
-    define_path("path", None, "What to read: a folder, or a checkpoint's file in it.")
+    """Define the fields of `Conversion` as flags; only if this file is the program."""
+    flags.DEFINE_enum("from", "model", SOURCES, "Kind of --path.")
+    flags.DEFINE_enum("to", "model", TARGETS, "Kind of --output.")
+    define_path("path", None, "Folder to read, or a checkpoint's file in it.")
     define_path("output", None, "Folder to write; must be empty or not exist.")
-    flags.DEFINE_string("name", None, "The U-Net meant, where there are several.")
-    flags.DEFINE_string("variant", None, "Such as fp16, where a folder holds several checkpoints.")
-    flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "Storage dtype; kept by default.")
+    flags.DEFINE_string("name", None, "Name of the U-Net, if there are several.")
+    flags.DEFINE_string("variant", None, "Variant such as fp16, if the folder holds several.")
+    flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "Storage dtype; default: unchanged.")
     flags.DEFINE_bool("inflate", False, "Add a fresh temporal half.")
-    flags.DEFINE_integer("size", None, "Pixels a side of an inflated model's clips.")
+    flags.DEFINE_integer("size", None, "Pixels per side of an inflated model's clips.")
     flags.DEFINE_integer("frames", 16, "Frames of an inflated model's clips.")
-    flags.DEFINE_float("frame_rate", 16.0, "Frames a second of an inflated model's clips.")
-    flags.DEFINE_integer("seed", 0, "Of the fresh temporal weights.")
+    flags.DEFINE_float("frame_rate", 16.0, "Frames per second of an inflated model's clips.")
+    flags.DEFINE_integer("seed", 0, "Seed of the fresh temporal parameters.")
 
 
 def main(_: list[str]) -> None:
-    """Flags in, one call, result out."""
+    """Convert as the flags say."""
     if not logging.level_debug():
-        logging.set_verbosity(logging.WARNING)  # Orbax tells a story at every load
+        logging.set_verbosity(logging.WARNING)  # Orbax logs dozens of lines at every load
     renamed = {"source": "from", "target": "to"}
     names = [field.name for field in dataclasses.fields(Conversion)]
     values = {name: flags.FLAGS[renamed.get(name, name)].value for name in names}

@@ -1,7 +1,7 @@
-"""Dataclasses to plain dictionaries and back, with errors that name the setting.
+"""Convert dataclasses to plain dictionaries and back, with errors that name the field.
 
-Works on any tree of frozen dataclasses, by their type hints alone, so that the rooms that define
-a network or a data set need to know nothing of flags and files.
+Works on any tree of frozen dataclasses, by their type hints alone, so that the modules that define
+a network or a data set do not depend on flags and files.
 """
 
 from __future__ import annotations
@@ -19,36 +19,52 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def to_dict(config: Any) -> dict[str, Any]:
-    """Nested dictionary of a dataclass; tuples stay tuples."""
-    return {
-        field.name: to_dict(value) if dataclasses.is_dataclass(value) else value
-        for field in dataclasses.fields(config)
-        for value in [getattr(config, field.name)]
-    }
+def to_dict(value: Any) -> Any:
+    """Return a dataclass as nested dictionaries that JSON can store; tuples become lists.
+
+    Args:
+      value: dataclass, or a dictionary, list or plain value that may hold some.
+
+    Raises:
+      TypeError: a value that JSON cannot store.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = dataclasses.fields(value)
+        return {field.name: to_dict(getattr(value, field.name)) for field in fields}
+    if isinstance(value, dict):
+        return {str(key): to_dict(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [to_dict(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"cannot store {value!r} ({type(value).__name__}) as JSON")
 
 
 def from_dict(cls: type[T], values: Mapping[str, Any], flag: str = "--config") -> T:
-    """Return the dataclass `cls` made of nested dictionaries, such as a ConfigDict or parsed JSON.
+    """Make a dataclass from nested dictionaries, such as a ConfigDict or parsed JSON.
 
-    Lists become tuples and whole numbers become floats where the type hints say so.
+    Lists become tuples and whole numbers become floats where the type hints require it.
 
     Args:
-      flag: how the user names this level, for error messages: "--config", or "model.json: base".
-        One that ends in ": " stands before the name without a dot.
+      cls: dataclass to make.
+      values: value of each field by its name; fields with defaults may be missing.
+      flag: prefix of the fields' names in error messages, such as "--config" or "model.json: base";
+        no dot follows one that ends in ": ".
 
     Raises:
-      ValueError: an unknown setting (the nearest known one is named), a missing one, a value of
-        another type, or one that the dataclass itself refuses; the message begins with the
-        setting's name under `flag`.
+      ValueError: a field is unknown (the message names the nearest known one), missing, of another
+        type, or refused by the dataclass itself; the message begins with `flag` and its name.
     """
+    if not isinstance(values, Mapping):
+        where = flag.removesuffix(": ")
+        raise ValueError(f"{where}: expected the fields of {cls.__name__}, found {values!r:.80}")
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
-    prefix = f"{flag}." if flag.startswith("--") else ""  # a flag is retyped, a file is not
+    prefix = f"{flag}." if flag.startswith("--") else ""  # a suggested flag can be typed again
     for key in values:
         if key not in fields:
             near = suggest(str(key)[:80], fields, prefix)
-            raise ValueError(f"{_below(flag, key)} is no setting{near}")
+            raise ValueError(f"{_below(flag, key)} is not a setting{near}")
     for name, field in fields.items():
         required = (
             field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
@@ -67,9 +83,9 @@ def _below(flag: str, name: str) -> str:
 
 
 def _named(message: str, flag: str, fields: Iterable[str]) -> str:
-    """Return a dataclass's own error, `steps=-1 lies outside …`, under the name the user knows."""
+    """Return a dataclass's own error, `steps=-1 lies outside …`, with the name under `flag`."""
     levels = flag.split(".")
-    for first in range(len(levels)):  # "data.size=…" of what is called --config.data
+    for first in range(len(levels)):  # "data.size=…" in --config.data
         message = message.removeprefix(".".join([*levels[first:], ""]))
     field = re.match(r"(\w+)[=.:\[]", message)
     if field and field[1] in fields:
@@ -78,7 +94,7 @@ def _named(message: str, flag: str, fields: Iterable[str]) -> str:
 
 
 def suggest(key: str, known: Iterable[str], prefix: str = "") -> str:
-    """`; did you mean --config.x?` for the nearest of the known names, after `prefix`."""
+    """Return `; did you mean --config.x?` with the nearest known name, after `prefix`."""
     near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.0)
     return f"; did you mean {prefix}{near[0]}?" if near else ""
 
@@ -93,7 +109,7 @@ def check_choice(field: str, value: Any, choices: Sequence[str]) -> None:
 def check_range(field: str, value: Any, low: float, high: float) -> None:
     """Raise a ValueError that names the nearest valid value unless low <= value <= high.
 
-    NaN lies in no range.
+    NaN is outside of every range.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ValueError(f"{field}={value!r:.80} is not a number")
@@ -103,7 +119,7 @@ def check_range(field: str, value: Any, low: float, high: float) -> None:
 
 
 def check_whole(field: str, value: Any, low: int, high: int) -> None:
-    """Raise a ValueError unless `value` is a whole number, low <= value <= high."""
+    """Raise a ValueError unless `value` is a whole number with low <= value <= high."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise ValueError(f"{field}={value!r:.80} is not a whole number")
     check_range(field, value, low, high)
@@ -118,14 +134,14 @@ def check_fields(
 ) -> None:
     """Raise a ValueError that names the first field of a dataclass outside of its range.
 
-    The entries of a field that is a tuple are checked one by one. None is right where it is the
+    The entries of a field that is a tuple are checked one by one. None is allowed if it is the
     field's default.
 
     Args:
-      config: the dataclass.
-      whole: field → least and greatest whole number.
-      ranges: field → least and greatest number.
-      prefix: before the field's name in the message, such as "data.".
+      config: dataclass to check.
+      whole: least and greatest value of each field that is a whole number.
+      ranges: least and greatest value of each field that is a number.
+      prefix: prefix of the field's name in the message, such as "data.".
     """
     optional = {field.name for field in dataclasses.fields(config) if field.default is None}
     several = {field.name for field in dataclasses.fields(config) if "tuple" in str(field.type)}
@@ -140,7 +156,7 @@ def check_fields(
 
 
 def _convert(hint: Any, value: Any, flag: str) -> Any:
-    """`value` as the type `hint`; ValueError if it cannot be."""
+    """Return `value` as the type `hint`; raise a ValueError if it cannot be converted."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any or (value is None and type(None) in arguments):
         return value
@@ -170,7 +186,7 @@ def _convert(hint: Any, value: Any, flag: str) -> Any:
 
 def _convert_union(options: tuple, value: Any, flag: str) -> Any:
     if value == (None,) and type(None) in options:
-        return None  # ml_collections makes a tuple of whatever is given for a tuple, None too
+        return None  # ml_collections makes a tuple of every value given for a tuple, even of None
     errors = []
     for option in options:
         if option is type(None):
@@ -196,7 +212,7 @@ def _convert_tuple(arguments: tuple, values: Any, flag: str) -> tuple:
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"train": {"steps": 5}}` as `{"train.steps": 5}`."""
+    """Return nested dictionaries as one: `{"train": {"steps": 5}}` as `{"train.steps": 5}`."""
     flat = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
@@ -207,10 +223,19 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differences(old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
-    """Settings in which two dataclasses differ: dotted name -> (old value, new value)."""
-    old, new = flatten(to_dict(old)), flatten(to_dict(new))
+    """Return the fields in which two dataclasses differ: dotted name -> (old, new value)."""
+    old, new = flatten(_fields(old)), flatten(_fields(new))
     return {
         key: (old.get(key), new.get(key))
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
+    }
+
+
+def _fields(config: Any) -> dict[str, Any]:
+    """Return a dataclass as nested dictionaries, with tuples as they are."""
+    return {
+        field.name: _fields(value) if dataclasses.is_dataclass(value) else value
+        for field in dataclasses.fields(config)
+        for value in [getattr(config, field.name)]
     }

@@ -1,4 +1,4 @@
-"""`python -m lumiere_jax.convert` takes IF to a video model and back, and says what is wrong."""
+"""`python -m lumiere_jax.convert` makes a video model of IF and writes it back."""
 
 import shutil
 import subprocess
@@ -12,7 +12,6 @@ import pytest
 from lumiere_jax.checkpoints import (
     Model,
     Part,
-    from_json,
     read_model,
     read_t5,
     read_unet,
@@ -25,6 +24,7 @@ from lumiere_jax.convert import Conversion, convert
 from lumiere_jax.models import T5Config, TemporalConfig, network
 from lumiere_jax.models.stunet import inflate
 from lumiere_jax.sampling import StageConfig
+from lumiere_jax.structure import from_dict
 
 
 def _run(source="model", target="model", **values):
@@ -33,7 +33,7 @@ def _run(source="model", target="model", **values):
 
 @pytest.fixture
 def folder(golden, tmp_path):
-    """A small diffusers folder with two levels."""
+    """Return a small diffusers folder with two levels."""
     config, params = read_unet(golden / "if_original" / "stage1.safetensors")
     write_unet(tmp_path / "unet", config, params, size=16)
     return tmp_path / "unet"
@@ -56,7 +56,7 @@ def test_an_image_folder_becomes_a_video_model_and_comes_back(folder, tmp_path, 
     part = read_model(output).parts["base"]
     assert part.config == inflate(config, TemporalConfig(head_dim=16))
     assert (part.settings["size"], part.settings["frames"]) == (16, 4)
-    assert from_json(StageConfig, part.settings).sampler.variance == "small"
+    assert from_dict(StageConfig, part.settings).sampler.variance == "small"
     _run(target="diffusers", path=output, output=str(tmp_path / "back"))
     again, found = read_unet(tmp_path / "back")
     assert again == config
@@ -73,7 +73,7 @@ def test_a_pipeline_brings_its_text_encoder(golden, folder, tmp_path, capsys):
     shutil.rmtree(narrow)
     _run("diffusers", path=pipeline, output=str(tmp_path / "model"))
     model = read_model(tmp_path / "model")
-    settings = from_json(StageConfig, model.parts["base"].settings)
+    settings = from_dict(StageConfig, model.parts["base"].settings)
     assert settings.diffusion.schedule == "discrete_cosine"
     assert (settings.size, settings.frames) == (16, 1)
 
@@ -83,19 +83,19 @@ def test_t5_goes_from_t5x_to_a_model_folder_and_back(golden, tmp_path, capsys):
         archive.extractall(tmp_path)
     source = tmp_path / "checkpoint_1000"
     _run("t5x", path=source, output=str(tmp_path / "model"))
-    assert "put the encoder's tokenizer there" in capsys.readouterr().out
+    assert "missing: the encoder's tokenizer" in capsys.readouterr().out
     _run(target="t5x", path=tmp_path / "model", output=str(tmp_path / "again"))
     _same(read_t5(tmp_path / "again")[1], read_t5(source)[1])
 
 
-def test_a_broken_inflation_is_not_called_done(folder):
+def test_a_wrong_inflation_is_refused(folder):
     config, params = read_unet(folder)
     video = network(inflate(config, TemporalConfig(head_dim=16)))
     inflated = flatten(video.init(jax.random.key(0), given=params))
     name = next(path for path in inflated if path.endswith("temporal/projection/kernel"))
-    spoiled = unflatten(inflated | {name: inflated[name] + 0.1})
+    wrong = unflatten(inflated | {name: inflated[name] + 0.1})
     with pytest.raises(ValueError, match="differ from the image model's"):
-        check_inflation(Part(config=video.config, params=spoiled))
+        check_inflation(Part(config=video.config, params=wrong))
 
 
 def test_the_table_counts_every_parameter_once(folder):
@@ -117,14 +117,14 @@ def test_the_table_counts_every_parameter_once(folder):
         ({"inflate": True, "size": 17}, "--size=17 is not divisible by 2; --size=16 is"),
     ],
 )
-def test_a_size_that_the_resizes_do_not_divide_is_answered_with_one_that_they_do(
+def test_the_error_for_a_size_that_the_resizes_do_not_divide_names_one_that_they_do(
     folder, tmp_path, flags, message
 ):
     with pytest.raises(ValueError, match=message):
         _run("diffusers", path=folder, output=str(tmp_path / "out"), **flags)
 
 
-def test_a_model_without_the_network_asked_for_says_what_it_has(tmp_path):
+def test_the_error_for_a_missing_network_lists_the_existing_ones(tmp_path):
     config = T5Config(vocabulary_size=20, width=8, feed_forward=16, heads=2, layers=1, head_dim=4)
     part = Part(config=config, params=network(config).init(jax.random.key(0)))
     write_model(tmp_path / "model", Model(parts={"text": part}))
@@ -156,7 +156,7 @@ def test_a_file_among_several_is_named_by_path_or_variant(folder, tmp_path):
     _same(read_model(tmp_path / "b").parts["base"].params, read_unet(plain)[1])
 
 
-def test_an_output_that_is_a_file_or_too_small_is_said_before_anything_is_read(
+def test_an_output_that_is_a_file_or_too_small_is_refused_before_anything_is_read(
     golden, tmp_path, monkeypatch
 ):
     def never(*_, **__):
@@ -180,7 +180,9 @@ def test_no_tokenizer_is_taken_from_the_current_folder(golden, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path / "here")
     _run("huggingface", path="t5", output="out")
     assert not (tmp_path / "here" / "out" / "spiece.model").exists()
-    assert "put the encoder's tokenizer there: out/spiece.model" in capsys.readouterr().out
+    assert (
+        "missing: the encoder's tokenizer; copy it to out/spiece.model" in capsys.readouterr().out
+    )
     shutil.copy("spiece.model", "t5")  # 384 pieces, and the encoder has 200 rows
     with pytest.raises(ValueError, match="384 tokens"):
         _run("huggingface", path="t5", output="out2")
@@ -189,7 +191,7 @@ def test_no_tokenizer_is_taken_from_the_current_folder(golden, tmp_path, monkeyp
 @pytest.mark.parametrize(
     "text", ["[1, 2]", "a: &x [1]\nb: *x", "a: [" * 3000, "!!python/name:x", ""]
 )
-def test_a_yaml_that_is_no_plain_mapping_is_named(golden, tmp_path, text):
+def test_a_yaml_that_is_not_a_plain_mapping_is_named(golden, tmp_path, text):
     (tmp_path / "m").mkdir()
     shutil.copy(golden / "if_original" / "stage1.safetensors", tmp_path / "m")
     (tmp_path / "m" / "config.yml").write_text(text)

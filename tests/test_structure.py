@@ -1,10 +1,11 @@
-"""Dictionaries become dataclasses, or one line that says which setting is wrong."""
+"""Dictionaries become dataclasses, or one line that names the wrong field."""
 
 import dataclasses
 import json
 import re
 from typing import Literal
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,11 +36,33 @@ def test_a_dataclass_survives_json():
     assert from_dict(Outer, json.loads(json.dumps(to_dict(FULL)))) == FULL
 
 
+def test_tuples_of_tuples_and_alternatives_survive_json():
+    @dataclasses.dataclass(frozen=True)
+    class Nested:
+        pairs: tuple[tuple[int, int], ...] = ()
+        blocks: int | tuple[int, ...] = 2
+
+    for config in (Nested(), Nested(((1, 2), (3, 4)), (1, 2))):
+        assert from_dict(Nested, json.loads(json.dumps(to_dict(config)))) == config
+
+
+def test_a_dictionary_of_dataclasses_is_stored_and_an_array_is_not():
+    stored = {"a": {"kernel": 3, "resize": [True]}, "b": [1]}
+    assert to_dict({"a": Inner(resize=(True,)), "b": (1,)}) == stored
+    with pytest.raises(TypeError, match=r"cannot store array.*ndarray"):
+        to_dict({"a": np.zeros(1)})
+
+
+def test_a_list_in_the_place_of_the_fields_is_refused():
+    with pytest.raises(ValueError, match=r"^c\.json: expected the fields of Outer, found \[1\]$"):
+        from_dict(Outer, [1], "c.json: ")
+
+
 def test_defaults_fill_what_is_missing():
     assert from_dict(Outer, {"channels": [4]}) == Outer(channels=(4,))
 
 
-def test_a_whole_number_is_a_float_where_a_float_is_meant():
+def test_a_whole_number_becomes_a_float_if_the_field_is_one():
     assert from_dict(Outer, {"channels": (4,), "rate": 1}).rate == 1.0
 
 
@@ -51,7 +74,10 @@ def test_none_for_a_tuple_is_none_as_flags_give_it():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"chanels": (4,)}, r"--config\.chanels is no setting; did you mean --config\.channels\?"),
+        (
+            {"chanels": (4,)},
+            r"--config\.chanels is not a setting; did you mean --config\.channels\?",
+        ),
         ({"channels": (4,), "inner": {"kernal": 1}}, r"did you mean --config\.inner\.kernel\?"),
         ({}, r"--config\.channels is missing"),
         ({"channels": (4, "a")}, r"--config\.channels\[1\]='a': expected int"),
@@ -104,7 +130,7 @@ class Whole:
     ],
     ids=str,
 )
-def test_what_a_dataclass_refuses_is_named_as_the_user_knows_it(values, flag, message):
+def test_an_error_of_a_dataclass_has_the_name_under_its_flag(values, flag, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         from_dict(Whole, {"train": values}, flag)
 
@@ -127,7 +153,7 @@ def test_any_json_is_a_dataclass_or_one_line_that_names_the_flag(values):
     assert problem.startswith("--config.") if problem else isinstance(made, Outer)
 
 
-def test_a_list_is_no_number():
+def test_a_list_is_not_a_number():
     @dataclasses.dataclass(frozen=True)
     class Sizes:
         width: int

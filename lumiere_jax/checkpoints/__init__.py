@@ -1,6 +1,5 @@
-"""Reading and writing parameters: other people's formats, and our model folder."""
+"""Reading and writing of parameters: in the formats of others, and in our model folder."""
 
-from lumiere_jax.checkpoints.dataclass_json import from_json, to_json
 from lumiere_jax.checkpoints.model_folder import (
     Model,
     Part,
@@ -15,12 +14,10 @@ __all__ = [
     "Model",
     "Part",
     "describe_model",
-    "from_json",
     "read_model",
     "read_t5",
     "read_unet",
     "read_unet_config",
-    "to_json",
     "write_model",
     "write_t5x",
     "write_unet",

@@ -1,8 +1,9 @@
-"""DeepFloyd's own U-Net checkpoints, seen under the names that diffusers gives their tensors.
+"""DeepFloyd's own U-Net checkpoints, read under the names that diffusers gives their tensors.
 
 DeepFloyd numbers modules in the order of the forward pass: `input_blocks.n`, `middle_block.n`,
 `output_blocks.n`, with the residual block at `.0`, its attention at `.1`, and an upsampling block
-last. Queries, keys and values are one tensor in which each head's q, k and v follow one another.
+last. Queries, keys and values are one tensor in which q, k and v of the first head come first, then
+those of the second, and so on.
 """
 
 from __future__ import annotations
@@ -43,14 +44,14 @@ _RESIDUAL = {
 }
 _ATTENTION = {"norm": "group_norm", "norm_encoder": "norm_cross", "proj_out": "to_out.0"}
 _POSITION = ("encoder_pooling.1.positional_embedding", "add_embedding.pool.positional_embedding")
-# DeepFloyd multiplies by this number where diffusers divides by a configured one.
+# DeepFloyd multiplies by this number; diffusers divides by a field of the configuration.
 _SKIP_FACTOR = 0.7071
-_MAX_YAML = 1 << 16  # bytes; they have one page
+_MAX_YAML = 1 << 16  # bytes; the published files have one page
 _DEFAULTS = {"num_head_channels": 64, "att_pool_heads": 64, "activation": "gelu"}
 
 
 class _Source(NamedTuple):
-    """Where a tensor comes from: a stored name, and which of its interleaved parts."""
+    """Origin of a tensor: a stored name, and the number of one of its interleaved parts."""
 
     name: str
     part: int = 0
@@ -58,7 +59,7 @@ class _Source(NamedTuple):
 
 
 def is_deepfloyd(source: Tensors) -> bool:
-    """Whether the tensors carry DeepFloyd's own names."""
+    """Return True if the tensors have DeepFloyd's own names."""
     return "input_blocks.0.0.weight" in source.tensors
 
 
@@ -66,7 +67,7 @@ def read_yaml(path: epath.Path, advice: str = "") -> dict[str, Any]:
     """Read one of DeepFloyd's own configurations.
 
     Raises:
-      ValueError: not YAML, not a mapping, or YAML with aliases, which can stand for any amount.
+      ValueError: not YAML, not a mapping, or YAML with aliases, which can expand without limit.
     """
     import yaml  # Flax depends on the parser.
 
@@ -77,8 +78,8 @@ def read_yaml(path: epath.Path, advice: str = "") -> dict[str, Any]:
             return super().compose_node(parent, index)
 
     try:
-        found = yaml.load(read_bytes(path, _MAX_YAML), Plain)  # safe: no tags but plain values
-    except Exception as error:  # what is no YAML ends in any of a dozen types
+        found = yaml.load(read_bytes(path, _MAX_YAML), Plain)  # safe: plain values only, no tags
+    except Exception as error:  # a file that is not YAML raises one of a dozen types
         problem = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(f"{path} is not plain YAML: {problem[0]:.200}; {advice}") from None
     if not isinstance(found, dict):
@@ -87,16 +88,19 @@ def read_yaml(path: epath.Path, advice: str = "") -> dict[str, Any]:
 
 
 def original_fields(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the settings of a DeepFloyd configuration, which may stand one level down."""
+    """Return the settings of a DeepFloyd configuration, which may be nested one level down."""
     found = config.get("original_config") or config.get("params") or config
     return found if isinstance(found, Mapping) else config
 
 
 def diffusers_fields(config: Mapping[str, Any], source: Tensors) -> dict[str, Any]:
-    """Return DeepFloyd's configuration in diffusers' fields; what tensors tell is left to them.
+    """Return DeepFloyd's configuration in diffusers' fields, but those that the tensors imply.
 
-    Fields that are not given are those of the published models; stage II is the one with an
+    Missing fields get the values of the published models; a model is stage II if it has an
     embedding of the augmentation level (`aug_proj`).
+
+    Raises:
+      ValueError: a switch is neither true nor false.
     """
     stage_two = "aug_proj.0.weight" in source.tensors
     found = _DEFAULTS | dict(original_fields(config))
@@ -124,11 +128,11 @@ def diffusers_fields(config: Mapping[str, Any], source: Tensors) -> dict[str, An
 
 
 class DeepFloydTensors:
-    """`source` under diffusers' names; names that fit nothing are passed on as they are.
+    """Tensors under diffusers' names; names without a counterpart stay as they are.
 
     Args:
       source: tensors with DeepFloyd's names.
-      head_dim: width of an attention head, by which q, k and v are interleaved.
+      head_dim: channels of an attention head, the size of the pieces of the interleaved q, k and v.
     """
 
     def __init__(self, source: Tensors, head_dim: int):
@@ -152,7 +156,7 @@ class DeepFloydTensors:
             self._add(f"{theirs}.{inner}", f"{ours}.{name}")
         query = self._source.tensors.get(f"{theirs}.qkv.weight")
         if query is not None and len(query.shape) > 1:
-            alone = query.shape[0] == query.shape[1]  # stage II attends to the text only
+            alone = query.shape[0] == query.shape[1]  # stage II attends to the text alone
             for part, name in enumerate(("to_q",) if alone else ("to_q", "to_k", "to_v")):
                 self._add(f"{theirs}.qkv", f"{ours}.{name}", part, 1 if alone else 3)
             for part, name in enumerate(("add_k_proj", "add_v_proj")):
@@ -161,13 +165,13 @@ class DeepFloydTensors:
     def _info(self, found: _Source) -> TensorInfo:
         shape, dtype = self._source.tensors[found.name]
         if not shape or shape[0] % found.parts:
-            raise ValueError(f"{self.where}: {found.name} is {shape}, which is no IF U-Net's")
+            raise ValueError(f"{self.where}: {found.name} is {shape}, unlike in any IF U-Net")
         if len(shape) == 3 and shape[-1] == 1:  # a convolution with one tap is a dense layer
             shape = shape[:-1]
         return TensorInfo((shape[0] // found.parts, *shape[1:]), dtype)
 
     def read(self, name: str) -> np.ndarray:
-        """Return the tensor of that name, cut out of a fused one where it is part of one."""
+        """Return the tensor of that name, also if it is a part of a stored one."""
         found = self._sources[name]
         array = self._source.read(found.name)
         if found.parts > 1:
@@ -177,7 +181,7 @@ class DeepFloydTensors:
 
 
 def _blocks(source: Tensors) -> list[tuple[str, str]]:
-    """Residual and attention blocks: prefix in DeepFloyd's names, prefix in diffusers'."""
+    """Return the prefixes of residual and attention blocks in DeepFloyd's and diffusers' names."""
     pairs = [
         ("middle_block.0", "mid_block.resnets.0"),
         ("middle_block.1", "mid_block.attentions.0"),
@@ -195,7 +199,7 @@ def _blocks(source: Tensors) -> list[tuple[str, str]]:
             pairs.append((f"{last}.{resize}", f"up_blocks.{index}.upsamplers.0"))
     number = 1
     for index, level in enumerate(reversed(up)):
-        for block in range(len(level) - 1):  # the way up has one block more
+        for block in range(len(level) - 1):  # the upward path has one block more
             name = f"input_blocks.{number}"
             pairs.append((f"{name}.0", f"down_blocks.{index}.resnets.{block}"))
             pairs += _attention(source, name, f"down_blocks.{index}.attentions.{block}")
@@ -211,7 +215,10 @@ def _attention(source: Tensors, block: str, target: str) -> list[tuple[str, str]
 
 
 def _up_levels(source: Tensors) -> list[list[int]]:
-    """Numbers of the output blocks of each level, coarsest first: a level ends by upsampling."""
+    """Return the numbers of the output blocks of each level, coarsest first.
+
+    A level ends with an upsampling block.
+    """
     levels: list[list[int]] = [[]]
     number = 0
     while f"output_blocks.{number}.0.in_layers.0.weight" in source.tensors:

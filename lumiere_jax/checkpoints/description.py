@@ -1,4 +1,4 @@
-"""What `model.json` may say: names inside the folder, and values of the expected kinds."""
+"""Checks of `model.json`: names inside the folder, and values of the expected kinds."""
 
 from __future__ import annotations
 
@@ -7,27 +7,25 @@ from typing import Any
 
 from etils import epath
 
+from lumiere_jax.checkpoints.migrations import migrate_model
 from lumiere_jax.json_files import plain_name, read_json
 from lumiere_jax.structure import check_choice, check_range, check_whole
 
-VERSION = 1
 _UNET, _TEXT = _TYPES = ("UNetConfig", "T5Config")
 _NETWORKS = 64  # a cascade has three
 _ADVICE = "download the folder again, or make it with `python -m lumiere_jax.convert`"
-# Settings of a network that more than one program reads; `stage` and `cascade` check them all.
+# Settings that more than one program reads; `sampling` checks all settings of a network.
 _WHOLE = {"size": (8, 8192), "frames": (1, 1 << 16), "length": (1, 8192)}
 
 
 def read_description(path: epath.PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the entries of the networks by name, and the settings of the whole.
+    """Return the entries of the networks by name, and the settings of the whole model.
 
     Raises:
-      ValueError: not JSON, another format or version, or a field of another kind; names the file
-        and the field.
+      ValueError: not JSON, another format, a newer version, or a field of another kind; the message
+        names the file and the field.
     """
-    found = read_json(path, advice=_ADVICE)
-    if found.get("format") != "lumiere_jax" or found.get("version") != VERSION:
-        raise ValueError(f"{path}: expected format lumiere_jax, version {VERSION}")
+    found = migrate_model(read_json(path, advice=_ADVICE), str(path))
     networks, settings = (_object(found, name, str(path)) for name in ("networks", "settings"))
     if not 1 <= len(networks) <= _NETWORKS:
         raise ValueError(f"{path}: {len(networks)} networks; expected 1 to {_NETWORKS}")
@@ -39,7 +37,7 @@ def read_description(path: epath.PathLike) -> tuple[dict[str, Any], dict[str, An
 
 
 def check_network_name(name: str, where: str) -> None:
-    """Raise a ValueError unless a name can be a network's, and so a file's."""
+    """Raise a ValueError unless a name can name a network, and so its file."""
     if not name.replace("_", "").isalnum() or len(name.encode()) > 100:
         raise ValueError(
             f"{where}: {name!r:.80} cannot name a network; letters, digits and _ can, like 'base'"
@@ -89,5 +87,5 @@ def _check_settings(
     if not listed or not stages or len(set(stages)) < len(stages) or not set(stages) <= set(unets):
         raise ValueError(
             f"{where}: settings.stages is {stages!r:.80}, expected some of the U-Nets "
-            f"({', '.join(unets) or 'there is none'}), each once"
+            f"({', '.join(unets) or 'it has none'}), each once"
         )

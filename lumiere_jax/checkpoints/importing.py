@@ -1,4 +1,4 @@
-"""Other people's checkpoints as the parts of a model, with the settings they were made for."""
+"""Checkpoints of others as the parts of a model, with the settings that they were made for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any
 
 from etils import epath
 
-from lumiere_jax.checkpoints.dataclass_json import to_json
 from lumiere_jax.checkpoints.model_folder import Model, Part, check_text_widths
 from lumiere_jax.checkpoints.scheduler import scheduler_config
 from lumiere_jax.checkpoints.t5 import read_t5
@@ -16,26 +15,28 @@ from lumiere_jax.checkpoints.unet import read_unet, sample_size
 from lumiere_jax.diffusion.config import DiffusionConfig
 from lumiere_jax.diffusion.sampler_config import SamplerConfig
 from lumiere_jax.models.config import UNetConfig
+from lumiere_jax.structure import to_dict
 
 TOKENS = 77
-"""Tokens that IF was trained with; its output depends on their number, padding included."""
+"""Number of tokens that IF was trained with; its output depends on it, padding included."""
 
 
 def import_diffusers(
     path: epath.PathLike, *, name: str | None = None, variant: str | None = None, dtype: Any = None
 ) -> Model:
-    """Return the model of a U-Net folder, or of a pipeline's.
+    """Return the model of a U-Net folder, or of a pipeline.
 
-    A pipeline has `unet`, and perhaps `scheduler` and `text_encoder`.
+    A pipeline has a folder `unet`, and may have `scheduler` and `text_encoder`.
 
     Args:
-      path: what `read_unet` reads.
-      name: of the U-Net in the model; `base`, or `ssr` for a super-resolution U-Net, when None.
-      variant: such as `fp16`, where a folder holds several.
+      path: U-Net or pipeline that `read_unet` can read.
+      name: name of the U-Net in the model; `base`, or `ssr` for a super-resolution U-Net, when
+        None.
+      variant: name of a variant, such as `fp16`, if the folder holds several.
       dtype: storage dtype; None keeps the files'.
 
     Raises:
-      FileNotFoundError: nothing of that kind there.
+      FileNotFoundError: no U-Net at `path`.
       ValueError: not a U-Net of IF, a scheduler that we do not compute, or a text encoder of
         another width than the U-Net reads.
     """
@@ -53,10 +54,15 @@ def import_diffusers(
 
 
 def import_t5(path: epath.PathLike, *, variant: str | None = None, dtype: Any = None) -> Model:
-    """Return a T5 encoder, of Hugging Face or t5x, as the part `text`.
+    """Return a model with a T5 encoder, of Hugging Face or t5x, as its part `text`.
 
-    Its tokenizer is `bytes` for ByT5; else `spiece.model` beside it, by its place; where there is
-    none yet, the place where it should be.
+    Its tokenizer is `bytes` for ByT5, and otherwise the path of `spiece.model` beside the encoder,
+    even if that file is missing.
+
+    Args:
+      path: T5 encoder that `read_t5` can read.
+      variant: name of a variant, such as `fp16`, if the folder holds several.
+      dtype: storage dtype; None keeps the files'.
     """
     config, params = read_t5(path, variant=variant, dtype=dtype)
     tokenizer = "bytes" if config.vocabulary_size == 384 else find_tokenizer(path)
@@ -65,7 +71,7 @@ def import_t5(path: epath.PathLike, *, variant: str | None = None, dtype: Any = 
 
 
 def _settings(path: epath.PathLike, config: UNetConfig) -> dict[str, Any]:
-    """Return the diffusion and the sampling of the pipeline, and IF's own where it does not say."""
+    """Return the pipeline's settings of diffusion and sampling; IF's own if it has none."""
     stage_two = config.low_resolution
     learned = config.out_channels == 2 * config.in_channels
     diffusion = DiffusionConfig(
@@ -82,7 +88,7 @@ def _settings(path: epath.PathLike, config: UNetConfig) -> dict[str, Any]:
         ceiling=1.0 if stage_two else 1.5,
     )
     diffusion, sampler = scheduler_config(path, config, diffusion, sampler)
-    settings = {"diffusion": to_json(diffusion), "sampler": to_json(sampler), "frames": 1}
+    settings = {"diffusion": to_dict(diffusion), "sampler": to_dict(sampler), "frames": 1}
     settings["size"] = sample_size(path) or (256 if stage_two else 64)
     if stage_two:
         settings |= {"augmentation": 0.25, "upsampling": "align_corners"}
@@ -90,7 +96,7 @@ def _settings(path: epath.PathLike, config: UNetConfig) -> dict[str, Any]:
 
 
 def without_learned_variance(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return settings that sample with a fixed variance: an inflated model has not learned one."""
+    """Return settings with a fixed variance: an inflated model has not learned its own."""
     sampler = dict(settings.get("sampler", {}))
     if sampler.get("variance") == "learned":
         sampler["variance"] = "small"

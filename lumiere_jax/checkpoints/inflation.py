@@ -1,4 +1,4 @@
-"""Image models become video models on disk, and prove that they still are the image models."""
+"""Inflation of stored image models, and the check that they still compute the image model."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lumiere_jax.checkpoints.tree import Params, flatten
 from lumiere_jax.models.config import TemporalConfig, UNetConfig
 from lumiere_jax.models.network import network
 from lumiere_jax.models.stunet import (
-    OBSERVATION,
-    TEMPORAL,
     image_network,
     inflate,
     inflate_params,
+    is_spatial,
+    spatial_params,
 )
 from lumiere_jax.text.text import Text
 
@@ -33,17 +33,18 @@ def inflate_part(
     temporal: TemporalConfig | None = None,
     seed: int = 0,
 ) -> Part:
-    """A video model whose spatial half is the image model `part` (Lumiere, section 3.1).
+    """Return a video model whose spatial half is the image model `part` (Lumiere, section 3.1).
 
     Args:
-      part: an image model.
-      size: pixels a side of its clips; the image model's when None.
-      frames: of its clips.
-      temporal: how it is inflated; heads as wide as the spatial ones when None.
-      seed: of the temporal weights that do not start at zero or one.
+      part: image model.
+      size: pixels per side of its clips; the image model's when None.
+      frames: number of frames of its clips.
+      temporal: configuration of the temporal half; heads as wide as the spatial ones when None.
+      seed: seed of the temporal parameters that do not start at zero or one.
 
     Raises:
-      ValueError: inflated already, or a size or number of frames that the resizes do not divide.
+      ValueError: the model is inflated already, or the resizes do not divide the size or the number
+        of frames.
     """
     if part.config.temporal is not None:
         raise ValueError("this U-Net is inflated already; leave out --inflate")
@@ -66,16 +67,20 @@ def inflate_part(
 
 
 def check_inflation(video: Part, seed: int = 0) -> float:
-    """Compares a fresh video model with its image model on a random clip, in float32.
+    """Compare a fresh video model with its image model on a random clip, in float32.
 
-    A fresh temporal half keeps every N-th frame as it was: `video(clip)[:, ::N]` is
+    A fresh temporal half does not change every N-th frame: `video(clip)[:, ::N]` is
     `image(clip[:, ::N])`, N the temporal factor (Lumiere, appendix B).
 
+    Args:
+      video: freshly inflated model.
+      seed: seed of the clip.
+
     Returns:
-      the largest difference, relative to the largest output.
+      largest difference between the outputs, relative to the largest output.
 
     Raises:
-      ValueError: it is more than rounding.
+      ValueError: the difference is larger than rounding errors.
     """
     config = video.config
     factor = config.temporal_factor
@@ -87,25 +92,16 @@ def check_inflation(video: Part, seed: int = 0) -> float:
         inputs = (inputs[0][:, ::factor], *inputs[1:])
         if "low_resolution" in keywords:
             keywords["low_resolution"] = keywords["low_resolution"][:, ::factor]
-        image = spatial_only(video.params)
+        image = spatial_params(video.params)
         expected = np.asarray(still(image, *inputs, **keywords))
     scale = np.abs(expected).max()
     error = float(np.abs(found - expected).max() / scale) if scale else float("nan")
     if not error <= TOLERANCE:
         raise ValueError(
             f"the inflated model's frames differ from the image model's by {error:.1e} of the "
-            f"largest output, more than {TOLERANCE:.0e}: its weights are not a fresh inflation"
+            f"largest output, more than {TOLERANCE:.0e}: its parameters are not a fresh inflation"
         )
     return error
-
-
-def spatial_only(params: Params) -> Params:
-    """Parameters of the image model inside a video model."""
-    return {
-        name: spatial_only(value) if isinstance(value, dict) else value
-        for name, value in params.items()
-        if name not in (TEMPORAL, OBSERVATION)
-    }
 
 
 def _random_inputs(
@@ -127,12 +123,11 @@ def _random_inputs(
 
 
 def parameter_table(params: Params) -> str:
-    """Spatial and temporal parameters of each level, as lines of text."""
+    """Return the numbers of spatial and temporal parameters of each level as lines of text."""
     rows: dict[str, list[int]] = {}
     for path, leaf in flatten(params).items():
-        components = path.split("/")
-        temporal = TEMPORAL in components or components[0] == OBSERVATION
-        rows.setdefault(_level(components[0]), [0, 0])[temporal] += int(np.prod(leaf.shape))
+        row = rows.setdefault(_level(path.split("/")[0]), [0, 0])
+        row[not is_spatial(path)] += int(np.prod(leaf.shape))
     rows = dict(sorted(rows.items(), key=lambda row: _ORDER.index(row[0].split()[0])))
     rows["total"] = [sum(row[kind] for row in rows.values()) for kind in (0, 1)]
     lines = [f"{'part':<12}{'spatial':>16}{'temporal':>16}"]
@@ -143,7 +138,7 @@ _ORDER = ("ends", "time", "text", "down", "middle", "up", "total")
 
 
 def _level(module: str) -> str:
-    """Row of the table: `down_0_block_1` → `down 0`."""
+    """Return the name of a module's row in the table: `down_0_block_1` → `down 0`."""
     first, *rest = module.split("_")
     if first in ("down", "up"):
         return f"{first} {rest[0]}"

@@ -1,4 +1,4 @@
-"""From a file's names and layouts to the paths and layouts of our parameter tree, and back."""
+"""Conversion of a file's names and layouts to those of our parameter tree, and back."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from lumiere_jax.checkpoints.tree import (
 
 
 class Layout(NamedTuple):
-    """How the axes of a stored tensor become ours.
+    """Order of the axes of a stored tensor.
 
     Attributes:
-      axes: our axes as numbers of the stored ones.
-      leading: a leading axis of length 1 in the file, which we do not have.
+      axes: number of the stored axis for each of our axes; the same order when None.
+      leading: True if the file has a leading axis of length 1 that we do not have.
     """
 
     axes: tuple[int, ...] | None = None
     leading: bool = False
 
     def shape(self, stored: tuple[int, ...]) -> tuple[int, ...] | None:
-        """Our shape of a stored one; None where the number of axes cannot be right."""
+        """Return our shape of a stored one; None if the number of axes is wrong."""
         if self.leading:
             return stored[1:] if stored[:1] == (1,) else None
         if self.axes is None:
@@ -42,10 +42,12 @@ class Layout(NamedTuple):
         return tuple(stored[i] for i in self.axes) if len(stored) == len(self.axes) else None
 
     def load(self, array: np.ndarray) -> np.ndarray:
+        """Return a stored array in our layout."""
         array = array[0] if self.leading else array
         return array if self.axes is None else array.transpose(self.axes)
 
     def store(self, array: np.ndarray) -> np.ndarray:
+        """Return one of our arrays in the stored layout."""
         array = array[None] if self.leading else array
         return array if self.axes is None else array.transpose(np.argsort(self.axes))
 
@@ -78,16 +80,16 @@ def read_entries(
     All names and shapes are checked before the first tensor is read.
 
     Args:
-      source: the tensors.
-      entries: one for each leaf of `shapes`.
-      shapes: tree of shapes to fill.
-      shardings: a tree of shardings or a function from `shapes` to one.
+      source: stored tensors.
+      entries: one entry for each leaf of `shapes`.
+      shapes: tree of the shapes of all parameters.
+      shardings: tree of shardings, or function from `shapes` to one.
       dtype: storage dtype; None keeps the file's.
-      ignore: names in the file that are no part of this network.
+      ignore: function of a tensor's name, True for those that are not part of this network.
 
     Raises:
-      ValueError: tensors missing, not understood, of another shape, or of whole numbers (a
-        quantised checkpoint); lists them.
+      ValueError: tensors that are missing, unknown, of another shape, or of whole numbers (a
+        quantised checkpoint); the message lists them.
     """
     entries = list(entries)
     found = [name for name in source.tensors if not ignore(name)]
@@ -113,7 +115,14 @@ def read_entries(
 def write_entries(
     path: epath.PathLike, entries: Iterable[Entry], params: Params, *, dtype: Any = None
 ) -> None:
-    """Write parameters under the names and in the layouts of `entries` as one safetensors file."""
+    """Write parameters as one safetensors file, with the names and layouts of `entries`.
+
+    Args:
+      path: new file.
+      entries: one entry for each parameter.
+      params: parameter tree.
+      dtype: storage dtype; None keeps each array's.
+    """
     flat = flatten(params)
     by_name = {entry.name: entry for entry in entries}
 

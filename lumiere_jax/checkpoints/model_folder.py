@@ -5,9 +5,9 @@
     base.safetensors       parameters; names are the paths of the tree joined by "/"
     text.safetensors       …
     spiece.model           the text encoder's tokenizer, unless it reads bytes
-    style/                 a style of the base (see `weights.style`), where it has one
+    style/                 a style of the base, if it has one (see `checkpoints.style`)
 
-The configuration alone rebuilds the network, so nothing is stored that could run as code.
+The configuration alone rebuilds the network, so the folder holds nothing that could run as code.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any
 
 from etils import epath
 
-from lumiere_jax.checkpoints.dataclass_json import from_json, to_json
-from lumiere_jax.checkpoints.description import VERSION, check_network_name, read_description
+from lumiere_jax.checkpoints.description import check_network_name, read_description
+from lumiere_jax.checkpoints.migrations import FORMAT, current_version
 from lumiere_jax.checkpoints.safetensors_file import SafetensorsFile, write_parameters
 from lumiere_jax.checkpoints.style import Style, write_style
 from lumiere_jax.checkpoints.tokenizer_file import copy_tokenizer, tokenizer_name
@@ -33,13 +33,13 @@ from lumiere_jax.checkpoints.tree import (
     flat_shardings,
     flatten,
     place,
-    refuse_full,
     unflatten,
 )
 from lumiere_jax.models.config import UNetConfig
 from lumiere_jax.models.network import network
 from lumiere_jax.models.t5 import T5Config
-from lumiere_jax.video.new_file import new_file
+from lumiere_jax.structure import from_dict, to_dict
+from lumiere_jax.video.new_file import new_file, refuse_full
 
 _CONFIG_TYPES = {kind.__name__: kind for kind in (UNetConfig, T5Config)}
 
@@ -49,12 +49,12 @@ class Part:
     """One network of a model.
 
     Attributes:
-      config: a `UNetConfig` or `T5Config`.
-      params: its parameters; None where only the description was read.
-      settings: anything that JSON and dataclasses hold, such as `{"diffusion": DiffusionConfig(…),
-        "frames": 16, "size": 64}`. Read back as plain values; `from_json` makes a dataclass of
-        them. A `tokenizer` is "bytes", or the place of a SentencePiece model, which is copied into
-        the folder, and found there again.
+      config: `UNetConfig` or `T5Config`.
+      params: parameters; None if only the description was read.
+      settings: values that JSON can store, and dataclasses of them, such as `{"diffusion":
+        DiffusionConfig(…), "frames": 16, "size": 64}`. Reading gives plain values, which
+        `structure.from_dict` converts. A `tokenizer` is "bytes", or the path of a SentencePiece
+        model; writing copies that file into the folder, and reading gives its path there.
     """
 
     config: Any
@@ -64,7 +64,7 @@ class Part:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Model:
-    """The networks of one model by name (`base`, `ssr`, `text`, …) and settings of the whole."""
+    """The networks of a model by name (`base`, `ssr`, `text`, …), and its own settings."""
 
     parts: Mapping[str, Part]
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -73,25 +73,25 @@ class Model:
 def write_model(
     folder: epath.PathLike, model: Model, *, style: Style | None = None, dtype: Any = None
 ) -> None:
-    """Write a model folder. `model.json` comes last: a folder without it is unfinished.
+    """Write a model folder, `model.json` last: a folder without it is unfinished.
 
     Args:
-      folder: a folder that does not exist yet, or is empty.
+      folder: folder that does not exist yet, or is empty.
       model: networks and settings.
-      style: of the base, to go along in the folder's `style`.
-      dtype: `bfloat16` or `float32`; None keeps each array's own.
+      style: style of the base, written to the folder's `style`; none when None.
+      dtype: storage dtype, `bfloat16` or `float32`; None keeps each array's own.
 
     Raises:
-      FileExistsError: something is in the folder already.
+      FileExistsError: the folder is not empty.
       ValueError: parameters that are not those of the configuration, a text encoder of another
-        width than the U-Nets read, or a tokenizer that is no SentencePiece model or has more
+        width than the U-Nets read, or a tokenizer that is not a SentencePiece model or has more
         pieces than the encoder has rows.
     """
     folder = epath.Path(folder)
     check_text_widths(model)
     refuse_full(folder)
-    description = {"format": "lumiere_jax", "version": VERSION, "networks": {}}
-    description["settings"] = to_json(dict(model.settings))
+    description = {"format": FORMAT, "version": current_version(), "networks": {}}
+    description["settings"] = to_dict(dict(model.settings))
     for name, part in model.parts.items():
         description["networks"][name] = _describe(name, part)
     text = json.dumps(description, indent=2, allow_nan=False)
@@ -107,7 +107,11 @@ def write_model(
 
 
 def _describe(name: str, part: Part) -> dict[str, Any]:
-    """Return the entry of one network in `model.json`, once its parameters are known to fit."""
+    """Return the entry of a network in `model.json`.
+
+    Raises:
+      ValueError: no parameters, or those of another configuration.
+    """
     kind = type(part.config).__name__
     if kind not in _CONFIG_TYPES:
         raise ValueError(f"{name}: a model holds {' or '.join(_CONFIG_TYPES)}, not {kind}")
@@ -116,12 +120,12 @@ def _describe(name: str, part: Part) -> dict[str, Any]:
         raise ValueError(f"{name}: no parameters to write")
     shapes = {path: leaf.shape for path, leaf in flatten(part.params).items()}
     _check_shapes(shapes, part.config, f"network {name}")
-    settings = to_json(dict(part.settings))
+    settings = to_dict(dict(part.settings))
     if "tokenizer" in settings:
         settings["tokenizer"] = tokenizer_name(settings["tokenizer"])
     return {
         "type": kind,
-        "config": to_json(part.config),
+        "config": to_dict(part.config),
         "file": f"{name}.safetensors",
         "parameters": sum(math.prod(shape) for shape in shapes.values()),
         "settings": settings,
@@ -129,11 +133,7 @@ def _describe(name: str, part: Part) -> dict[str, Any]:
 
 
 def check_text_widths(model: Model) -> None:
-    """Check that every U-Net can read the states of the model's text encoder.
-
-    Raises:
-      ValueError: the widths differ.
-    """
+    """Raise a ValueError unless the text encoder's states have the width that each U-Net reads."""
     widths = {p.config.width for p in model.parts.values() if isinstance(p.config, T5Config)}
     for name, part in model.parts.items():
         text_dim = getattr(part.config, "text_dim", None)
@@ -145,7 +145,7 @@ def check_text_widths(model: Model) -> None:
 
 
 def _check_shapes(found: dict[str, tuple[int, ...]], config: Any, where: str) -> Params:
-    """Return the configuration's tree of shapes, once `found` is known to have the same."""
+    """Return the configuration's tree of shapes; raise a ValueError if `found` has others."""
     shapes = network(config).shapes()
     expected = {path: leaf.shape for path, leaf in flatten(shapes).items()}
     check_same_names(found, expected, where)
@@ -156,12 +156,12 @@ def _check_shapes(found: dict[str, tuple[int, ...]], config: Any, where: str) ->
 
 
 def describe_model(folder: epath.PathLike) -> Model:
-    """Return what `model.json` says, without reading any parameter.
+    """Return the model that `model.json` describes, without reading any parameter.
 
-    A tokenizer that is a file is given by its full place in the folder, also where it is missing.
+    A tokenizer that is a file is given by its path in the folder, even if it is missing.
 
     Raises:
-      FileNotFoundError: no `model.json` there.
+      FileNotFoundError: the folder has no `model.json`.
       ValueError: not JSON, a format, version, network type or field that this program does not
         know, or a file outside the folder.
     """
@@ -173,7 +173,7 @@ def describe_model(folder: epath.PathLike) -> Model:
     networks, settings = read_description(path)
     parts = {}
     for name, entry in networks.items():
-        config = from_json(_CONFIG_TYPES[entry["type"]], entry["config"], f"{path}: {name}")
+        config = from_dict(_CONFIG_TYPES[entry["type"]], entry["config"], f"{path}: {name}")
         part_settings = dict(entry["settings"])
         if part_settings.get("tokenizer", "bytes") != "bytes":
             part_settings["tokenizer"] = str(path.parent / part_settings["tokenizer"])
@@ -193,14 +193,15 @@ def read_model(
     """Read a model folder, tensor by tensor, each onto its devices.
 
     Args:
-      folder: what `write_model` wrote.
-      only: names of the networks to load; None loads all.
+      folder: folder that `write_model` wrote.
+      only: names of the networks to read; None reads all.
       shardings: for each network, a tree of shardings or a function from its tree of shapes to one.
       dtype: storage dtype; None keeps the file's.
 
     Raises:
       FileNotFoundError: no such folder, or one of its files is missing.
-      ValueError: a network that is not there, or tensors that are not those of its configuration.
+      ValueError: the folder has no network of that name, or a network has other tensors than those
+        of its configuration.
     """
     folder = epath.Path(folder)
     model = describe_model(folder)
@@ -226,10 +227,14 @@ def _read_params(path: epath.Path, config: Any, shardings: Shardings, dtype: Any
 
 
 def unet_part(model: Model, name: str | None) -> tuple[str, Part]:
-    """Return the U-Net of that name, or the only one.
+    """Return the name and the part of a U-Net of the model.
+
+    Args:
+      model: model with one or several U-Nets.
+      name: name of the U-Net; the only one when None.
 
     Raises:
-      ValueError: no such U-Net, or several to choose from.
+      ValueError: no such U-Net, or several if `name` is None.
     """
     unets = {key: part for key, part in model.parts.items() if isinstance(part.config, UNetConfig)}
     if name is None and len(unets) == 1:
@@ -240,7 +245,7 @@ def unet_part(model: Model, name: str | None) -> tuple[str, Part]:
 
 
 def stage_names(model: Model) -> list[str]:
-    """Return the names of the U-Nets that run one after the other."""
+    """Return the names of the U-Nets of the cascade, in the order in which they run."""
     unets = [name for name, part in model.parts.items() if isinstance(part.config, UNetConfig)]
     return list(model.settings.get("stages") or unets)
 
@@ -249,7 +254,7 @@ def text_part(model: Model) -> Part:
     """Return the model's text encoder.
 
     Raises:
-      ValueError: it has none.
+      ValueError: the model has none.
     """
     for part in model.parts.values():
         if isinstance(part.config, T5Config):

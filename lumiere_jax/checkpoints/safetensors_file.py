@@ -1,7 +1,7 @@
 """Safetensors files, read and written one tensor at a time.
 
 The format (huggingface/safetensors, "Format"): eight bytes with the header's length, a JSON header
-`name → {dtype, shape, data_offsets}`, then the tensors. Read here with plain seeks instead of a
+`name → {dtype, shape, data_offsets}`, then the tensors. This module reads with seeks instead of a
 memory map, so that the pages of tensors already on the device do not stay in host memory.
 """
 
@@ -34,20 +34,20 @@ _DTYPES = {
 }
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _MAX_AXES = 32  # NumPy has 64
-_MAX_HEADER = 100_000_000  # The format's own limit; a larger number means another kind of file.
+_MAX_HEADER = 100_000_000  # bytes, the format's own limit; other kinds of files exceed it
 _POINTER = b"version https://git-lfs"
 AGAIN = "download it again"
 
 
 class TensorInfo(NamedTuple):
-    """What a header says of one tensor."""
+    """Shape and dtype of a stored tensor."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
 
     @property
     def bytes(self) -> int:
-        """Bytes of its data."""
+        """Return the number of bytes of the tensor's data."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
@@ -55,13 +55,13 @@ class SafetensorsFile:
     """One safetensors file: its header in memory, its tensors on disk.
 
     Attributes:
-      path: the file.
-      tensors: name → shape and dtype.
+      path: path of the file.
+      tensors: shape and dtype of each tensor by name.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file is cut short or is not in this format: tensors that overlap, leave a gap,
-        or reach past the end. Bytes after the last tensor are ignored.
+      ValueError: the file is truncated or not in this format, such as tensors that overlap, leave
+        a gap, or reach past the end. Bytes after the last tensor are ignored.
     """
 
     def __init__(self, path: epath.PathLike):
@@ -85,7 +85,7 @@ class SafetensorsFile:
         self._check_contiguous(sorted(ranges))
 
     def _check_contiguous(self, ranges: list[tuple[int, int, str]]) -> None:
-        """Raise a ValueError unless every byte up to the last tensor's end has one tensor."""
+        """Raise a ValueError unless every byte up to the last belongs to exactly one tensor."""
         position = 0
         for begin, end, name in ranges:
             if begin != position:
@@ -94,7 +94,7 @@ class SafetensorsFile:
             position = end
 
     def read(self, name: str) -> np.ndarray:
-        """Return the tensor of that name, in the precision it is stored in."""
+        """Return the tensor of that name in its stored precision."""
         info = self.tensors[name]
         with self.path.open("rb") as file:
             file.seek(self._offsets[name])
@@ -105,7 +105,7 @@ class SafetensorsFile:
 
 
 def _read_header(path: epath.Path) -> tuple[dict[str, Any], int, int]:
-    """Return the header's tensors, the byte where their data begin, and the file's size."""
+    """Return the header's entries, the offset of the tensors in bytes, and the file's size."""
     size = path.stat().length
     with path.open("rb") as file:
         prefix = file.read(8)
@@ -132,7 +132,7 @@ def _not_safetensors(path: epath.Path, begin: bytes) -> str:
 
 
 def _entry(entry: Any, where: str) -> tuple[TensorInfo, int, int]:
-    """Return what one entry of a header says: the tensor, and where its data begin and end."""
+    """Return the tensor that an entry of a header describes, and the range of its data in bytes."""
     fields = ("dtype", "shape", "data_offsets")
     if not isinstance(entry, dict) or any(field not in entry for field in fields):
         raise ValueError(f"{where} lacks one of {', '.join(fields)}; {AGAIN}")
@@ -148,7 +148,7 @@ def _entry(entry: Any, where: str) -> tuple[TensorInfo, int, int]:
     info = TensorInfo(tuple(shape), _DTYPES[dtype])
     if offsets[1] - offsets[0] != info.bytes:
         raise ValueError(f"{where} {info.shape} has {offsets[1] - offsets[0]} bytes of data")
-    if max(shape, default=0) > np.iinfo(np.int64).max:  # of a tensor with another side of 0
+    if max(shape, default=0) > np.iinfo(np.int64).max:  # another axis of it is 0
         raise ValueError(f"{where} has the shape {shape!r:.80}; {AGAIN}")
     return info, *offsets
 
@@ -159,10 +159,16 @@ def write_safetensors(
     read: Callable[[str], np.ndarray],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write `read(name)` for every name in `tensors`, holding one at a time.
+    """Write tensors as a safetensors file, with one at a time in memory.
+
+    Args:
+      path: new file.
+      tensors: shape and dtype of each tensor by name.
+      read: function of a name that returns the tensor.
+      metadata: texts for the header's `__metadata__`.
 
     Raises:
-      FileExistsError: the file is there already.
+      FileExistsError: the file exists already.
       ValueError: a tensor differs from its announced shape or dtype.
     """
     path = epath.Path(path)
@@ -174,8 +180,8 @@ def write_safetensors(
         header[name] = entry | {"data_offsets": [position, position + info.bytes]}
         position += info.bytes
     encoded = json.dumps(header, separators=(",", ":")).encode()
-    encoded += b" " * (-len(encoded) % 8)  # Tensors start aligned.
-    # "x" follows no link that somebody has put there meanwhile; object stores do not know it.
+    encoded += b" " * (-len(encoded) % 8)  # aligns the tensors
+    # "x" does not follow a link that somebody made in the meantime; object stores do not have it.
     with path.open("wb") if "://" in str(path) else open(path, "xb") as file:
         file.write(struct.pack("<Q", len(encoded)) + encoded)
         for name, info in tensors.items():
@@ -186,12 +192,12 @@ def write_safetensors(
 
 
 def write_parameters(path: epath.PathLike, flat: Mapping[str, Any], dtype: Any = None) -> None:
-    """Write named arrays, of JAX or NumPy.
+    """Write arrays as a safetensors file.
 
     Args:
-      path: of the new file.
-      flat: name → array.
-      dtype: `bfloat16` or `float32`; None keeps each array's own.
+      path: new file.
+      flat: JAX or NumPy array of each name.
+      dtype: storage dtype, `bfloat16` or `float32`; None keeps each array's own.
     """
     tensors = {
         name: TensorInfo(tuple(leaf.shape), np.dtype(dtype or leaf.dtype))

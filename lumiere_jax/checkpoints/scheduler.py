@@ -1,7 +1,7 @@
-"""The scheduler of a diffusers pipeline as our diffusion and sampler.
+"""The scheduler of a diffusers pipeline as our diffusion and sampler configurations.
 
-Every field of `DDPMScheduler` that changes its numbers is read; what we compute one value of is
-refused at any other. Guidance and steps are the pipeline's call arguments, and not in the file.
+Every field of `DDPMScheduler` that changes its results is read; values that our sampler does not
+compute are refused. Guidance and steps are arguments of the pipeline's call and not in the file.
 """
 
 from __future__ import annotations
@@ -26,15 +26,18 @@ _SCHEDULES = {
     "linear": "discrete_linear",
     "scaled_linear": "discrete_scaled_linear",
 }
-_BETAS = {"linear": (1e-4, 2e-2), "scaled_linear": (0.00085, 0.012)}  # where our tables start, end
+_BETAS = {
+    "linear": (1e-4, 2e-2),
+    "scaled_linear": (0.00085, 0.012),
+}  # first and last beta of our tables
 _PREDICTIONS = {"epsilon": "noise", "v_prediction": "velocity", "sample": "clean"}
 _VARIANCES = {
     "fixed_small": "small",
-    "fixed_small_log": "small",  # through its logarithm and back
+    "fixed_small_log": "small",  # the same, computed in logarithms
     "fixed_large": "large",
     "learned_range": "learned",
 }
-# diffusers' defaults of the fields that are read
+# diffusers' defaults of the fields that this module reads
 _DEFAULTS = {
     "_class_name": "DDPMScheduler",
     "num_train_timesteps": 1000,
@@ -58,13 +61,13 @@ _DEFAULTS = {
 def scheduler_config(
     path: epath.PathLike, unet: UNetConfig, diffusion: DiffusionConfig, sampler: SamplerConfig
 ) -> tuple[DiffusionConfig, SamplerConfig]:
-    """Return what a pipeline's scheduler file says; `diffusion` and `sampler` without one.
+    """Return the settings of a pipeline's scheduler; the given ones if it has no scheduler file.
 
     Args:
-      path: a pipeline's folder, with `scheduler/scheduler_config.json` in it, or its `unet` folder.
-      unet: the U-Net that it drives.
-      diffusion, sampler: settings of a pipeline without the file; the steps and the guidance of
-        one that has it.
+      path: folder of a pipeline, with `scheduler/scheduler_config.json`, or its `unet` folder.
+      unet: configuration of the pipeline's U-Net.
+      diffusion: settings of a pipeline without the file.
+      sampler: settings of a pipeline without the file; steps and guidance of every pipeline.
 
     Raises:
       ValueError: a scheduler, or a value of one of its fields, that our samplers do not compute.
@@ -89,7 +92,7 @@ def scheduler_config(
 
 
 def _find(path: epath.Path, name: str) -> epath.Path | None:
-    """Return the scheduler's file in a pipeline, or beside the `unet` that is part of one."""
+    """Return the scheduler's file of a pipeline, given its folder or its `unet`; None without."""
     path = path.parent if is_tensors_file(path) else path
     pipeline = path.parent if path.name == "unet" else path
     file = pipeline / name / FILE
@@ -97,7 +100,7 @@ def _find(path: epath.Path, name: str) -> epath.Path | None:
 
 
 def _read(file: epath.Path) -> dict[str, Any]:
-    """Return all fields, with values that we compute."""
+    """Return all fields; raise a ValueError for values that we do not compute."""
     found = _DEFAULTS | read_json(file, advice=AGAIN)
     for field in ("clip_sample", "thresholding", "rescale_betas_zero_snr"):
         if not isinstance(found[field], bool):
@@ -131,9 +134,9 @@ def _read(file: epath.Path) -> dict[str, Any]:
 
 
 def _check_same_noise(noising: epath.Path, found: Mapping[str, Any]) -> None:
-    """Refuse another noise for the low-resolution picture than that of the network that reads it.
+    """Raise a ValueError if the low-resolution image has another noise schedule than the network.
 
-    Here both have one schedule.
+    Our super-resolution stages have one schedule for both.
     """
     theirs = _read(noising)
     for field in ("beta_schedule", "rescale_betas_zero_snr"):
@@ -152,7 +155,7 @@ def _diffusion(found: Mapping[str, Any], learned: bool) -> DiffusionConfig:
 
 def _sampler(found: Mapping[str, Any], sampler: SamplerConfig) -> SamplerConfig:
     changes = {"threshold": "static" if found["clip_sample"] else "none"}
-    if found["thresholding"]:  # takes the place of clipping
+    if found["thresholding"]:  # replaces clipping
         changes = {
             "threshold": "dynamic",
             "quantile": found["dynamic_thresholding_ratio"],

@@ -1,8 +1,8 @@
-"""Styles: other spatial weights for a video model, and how far to go towards them.
+"""Styles: other spatial parameters for a video model, interpolated with its own.
 
-W = alpha · W_style + (1 - alpha) · W_image over the spatial half; the temporal weights stay as they
-are (Lumiere, section 4). A style is a whole set of spatial weights, or factors of a low-rank
-difference to them. On disk it is a folder with `style.json` and `style.safetensors`.
+W = alpha · W_style + (1 - alpha) · W_image for the spatial parameters; those of the temporal half
+do not change (Lumiere, section 4). A style is a whole set of spatial parameters, or the factors of
+a low-rank difference to them. On disk it is a folder with `style.json` and `style.safetensors`.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ import numpy as np
 from etils import epath
 
 from lumiere_jax.checkpoints.safetensors_file import AGAIN, SafetensorsFile, write_parameters
-from lumiere_jax.checkpoints.tree import Params, check_floating, flatten, refuse_full, unflatten
+from lumiere_jax.checkpoints.tree import Params, check_floating, flatten, unflatten
 from lumiere_jax.json_files import read_json
-from lumiere_jax.models.stunet import OBSERVATION, TEMPORAL
-from lumiere_jax.video.new_file import new_file
+from lumiere_jax.models.stunet import is_spatial
+from lumiere_jax.video.new_file import new_file, refuse_full
 
 FORMAT = {"format": "lumiere_jax style", "version": 1}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Style:
-    """One of the two, and settings such as the rank and the steps of training.
+    """Spatial parameters, or factors of a low-rank difference to the model's own.
 
     Attributes:
-      weights: the spatial weights themselves.
-      factors: for each matrix `{"down": [inputs, rank], "up": [rank, outputs]}`.
-      settings: anything that JSON holds.
+      weights: all spatial parameters; None if the style has factors.
+      factors: `{"down": [inputs, rank], "up": [rank, outputs]}` for each matrix; None if the style
+        has parameters.
+      settings: values that JSON can store, such as the rank and the steps of training.
     """
 
     weights: Params | None = None
@@ -45,12 +46,16 @@ class Style:
 
 
 def add_factors(params: Params, factors: Params) -> Params:
-    """Return the parameters, any arrays, with the product of each pair of factors added.
+    """Return the parameters with the product of each pair of factors added.
+
+    Args:
+      params: parameters, JAX or NumPy arrays.
+      factors: pairs `down` and `up` of some or all of them, as `read_style` checks.
 
     Raises:
       ValueError: factors of another architecture.
     """
-    flat, difference = flatten(params), flatten(factors)  # pairs: `read_style` has seen to that
+    flat, difference = flatten(params), flatten(factors)
     names = {path.rpartition("/")[0] for path in difference}
     for name in sorted(names):
         down, up = (difference[f"{name}/{end}"].astype(np.float32) for end in ("down", "up"))
@@ -63,10 +68,13 @@ def add_factors(params: Params, factors: Params) -> Params:
 
 
 def stylize_params(params: Params, style: Style, alpha: float) -> Params:
-    """Return the video model's parameters `alpha` of the way to the style.
+    """Return the video model's parameters interpolated with those of a style.
 
-    0 gives the model's own spatial weights and 1 the style's, bit for bit; what is temporal, or
-    reads an observed video, is the model's at every alpha.
+    Args:
+      params: parameters of the video model.
+      style: style of that model.
+      alpha: share of the style, in [0, 1]: 0 gives the model's spatial parameters and 1 the
+        style's, bit for bit. Parameters that only video models have are the model's at every alpha.
 
     Raises:
       ValueError: alpha outside [0, 1], or a style of another architecture.
@@ -74,7 +82,7 @@ def stylize_params(params: Params, style: Style, alpha: float) -> Params:
     if not 0 <= alpha <= 1:
         raise ValueError(f"--alpha={alpha} is outside [0, 1]; 0.7 is a good start")
     flat = flatten(params)
-    spatial = {path: leaf for path, leaf in flat.items() if not _is_video(path)}
+    spatial = {path: leaf for path, leaf in flat.items() if is_spatial(path)}
     if style.factors is not None:
         styled = flatten(add_factors(unflatten(spatial), style.factors))
     else:
@@ -92,20 +100,16 @@ def stylize_params(params: Params, style: Style, alpha: float) -> Params:
     return unflatten(flat)
 
 
-def _is_video(path: str) -> bool:
-    return bool({TEMPORAL, OBSERVATION} & set(path.split("/")))
-
-
 def write_style(folder: epath.PathLike, style: Style, *, dtype: Any = None) -> None:
-    """Write a style's folder; `style.json` last, so that one without it is unfinished.
+    """Write a style's folder, `style.json` last: a folder without it is unfinished.
 
     Args:
-      folder: a folder that does not exist yet, or is empty.
-      style: weights or factors.
-      dtype: `bfloat16` or `float32`; None keeps each array's own.
+      folder: folder that does not exist yet, or is empty.
+      style: style to write.
+      dtype: storage dtype, `bfloat16` or `float32`; None keeps each array's own.
 
     Raises:
-      FileExistsError: something is in the folder already.
+      FileExistsError: the folder is not empty.
     """
     folder = epath.Path(folder)
     refuse_full(folder)
@@ -119,11 +123,11 @@ def write_style(folder: epath.PathLike, style: Style, *, dtype: Any = None) -> N
 
 
 def read_style(folder: epath.PathLike) -> Style:
-    """Read what `write_style` wrote.
+    """Read a style's folder.
 
     Raises:
-      FileNotFoundError: no `style.json` there.
-      ValueError: a format or version that this program does not know.
+      FileNotFoundError: the folder has no `style.json`.
+      ValueError: a format or version that this program does not know, or damaged files.
     """
     folder = epath.Path(folder)
     path = folder / "style.json"
@@ -141,7 +145,7 @@ def read_style(folder: epath.PathLike) -> Style:
     for name, info in file.tensors.items():
         check_floating(info.dtype, f"{file.path}: {name!r:.100}")
         if any(above in file.tensors for above in _folders(name)):
-            raise ValueError(f"{file.path}: {name!r:.100} lies below another parameter")
+            raise ValueError(f"{file.path}: {name!r:.100} is inside another parameter")
     if kind == "factors":
         _check_factors(file)
     tree = unflatten({name: file.read(name) for name in file.tensors})
@@ -149,7 +153,7 @@ def read_style(folder: epath.PathLike) -> Style:
 
 
 def _folders(name: str) -> list[str]:
-    """Return `a`, `a/b` of `a/b/c`."""
+    """Return the folders of a path: `a` and `a/b` of `a/b/c`."""
     parts = name.split("/")
     return ["/".join(parts[:i]) for i in range(1, len(parts))]
 

@@ -1,4 +1,4 @@
-"""Reading and writing T5 v1.1 and ByT5 encoders."""
+"""Reading and writing of T5 v1.1 and ByT5 encoders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lumiere_jax.json_files import read_json
 from lumiere_jax.models.network import network
 from lumiere_jax.models.t5 import T5Config
 
-# Hugging Face's name of each number, and T5's default where the file leaves it out.
+# Hugging Face's name of each field, and T5's default for files that leave it out.
 _FIELDS = {
     "vocabulary_size": ("vocab_size", 32128),
     "width": ("d_model", 512),
@@ -29,7 +29,7 @@ _FIELDS = {
     "max_distance": ("relative_attention_max_distance", 128),
     "norm_epsilon": ("layer_norm_epsilon", 1e-6),
 }
-# The encoder's table under its other name, and the half that encoders do without.
+# The encoder's table under its other name, and the decoder, which we do not read.
 _HF_IGNORED = ("encoder.embed_tokens.", "decoder.", "lm_head.")
 
 
@@ -43,15 +43,15 @@ def read_t5(
     """Read a T5 encoder in its stored precision, tensor by tensor.
 
     Args:
-      folder: Hugging Face's (config.json and safetensors; also a diffusers pipeline with
-        `text_encoder`), or a t5x checkpoint directory. A decoder in it is left out.
-      variant: `fp16` where a folder holds both precisions.
-      shardings: a tree of shardings, or a function from the tree of shapes to one.
+      folder: folder of Hugging Face (config.json and safetensors; also a diffusers pipeline with
+        `text_encoder`), or a t5x checkpoint directory. Its decoder is ignored.
+      variant: name of a variant, such as `fp16`, if the folder holds several.
+      shardings: tree of shardings, or function from the tree of shapes to one.
       dtype: storage dtype; None keeps the file's. float16 overflows in the larger sizes.
 
     Raises:
-      FileNotFoundError: nothing of that kind there.
-      ValueError: a T5 of another family, tensors missing, not understood, or of another shape.
+      FileNotFoundError: no such checkpoint at `folder`.
+      ValueError: a T5 of another family, or tensors that are missing, unknown, or of another shape.
     """
     folder = epath.Path(folder)
     options = {"shardings": shardings, "dtype": dtype}
@@ -77,8 +77,14 @@ def read_t5(
 def write_t5x(folder: epath.PathLike, config: T5Config, params: Params, step: int = 0) -> None:
     """Write an encoder as a t5x checkpoint directory.
 
+    Args:
+      folder: folder that does not exist yet, or is empty.
+      config: configuration of the encoder.
+      params: parameters of the encoder.
+      step: training step that the checkpoint names.
+
     Raises:
-      FileExistsError: something is in the folder already.
+      FileExistsError: the folder is not empty.
     """
     flat = flatten(params)
     arrays = {
@@ -91,7 +97,7 @@ def _config_from_json(path: epath.Path) -> T5Config:
     """Return the configuration in Hugging Face's config.json.
 
     Raises:
-      ValueError: a model whose mathematics is not that of T5 v1.1.
+      ValueError: a model that does not compute what T5 v1.1 does.
     """
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file; give a folder with config.json beside it")
@@ -102,7 +108,7 @@ def _config_from_json(path: epath.Path) -> T5Config:
     if form != "gated-gelu" or found.get("dense_act_fn", "gelu_new") != "gelu_new":
         raise ValueError(
             f"{path}: feed_forward_proj {form!r:.80} is another family of T5; this reads v1.1 and "
-            "ByT5, which say 'gated-gelu', such as google/t5-v1_1-xxl"
+            "ByT5, whose value is 'gated-gelu', such as google/t5-v1_1-xxl"
         )
     try:
         return T5Config(**{ours: found.get(*theirs) for ours, theirs in _FIELDS.items()})
@@ -111,10 +117,10 @@ def _config_from_json(path: epath.Path) -> T5Config:
 
 
 def _without_second_table(source: Tensors) -> str:
-    """Return the name of the token table: `shared.weight`, or the encoder's where it is alone.
+    """Return the name of the token table: `shared.weight`, or the encoder's if it is the only one.
 
     Raises:
-      ValueError: both are there and differ: not the T5 that this program computes.
+      ValueError: both exist and differ, unlike in the T5 that this program computes.
     """
     table, second = "shared.weight", "encoder.embed_tokens.weight"
     if second not in source.tensors:
@@ -131,7 +137,7 @@ def _without_second_table(source: Tensors) -> str:
 
 
 def _config_from_t5x(source: Tensors) -> T5Config:
-    """Return the configuration that the arrays' shapes imply; t5x keeps it in gin files."""
+    """Return the configuration that the arrays' shapes imply; t5x stores it in gin files."""
 
     def shape(name: str) -> tuple[int, int]:
         if name not in source.tensors:
@@ -158,7 +164,7 @@ def _config_from_t5x(source: Tensors) -> T5Config:
         raise ValueError(f"{source.where}: {error}") from None
 
 
-# our path in a block, Hugging Face's, t5x's; matrices are transposed in Hugging Face's files
+# Our path in a block, Hugging Face's, t5x's. Matrices are transposed in Hugging Face's files.
 _BLOCK = (
     ("attention/norm/scale", "layer.0.layer_norm", "pre_attention_layer_norm/scale"),
     ("attention/query/kernel", "layer.0.SelfAttention.q", "attention/query/kernel"),
@@ -174,11 +180,11 @@ _HF_BIAS = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight
 
 
 def hugging_face_entries(config: T5Config, table: str = "shared.weight") -> list[Entry]:
-    """Return every parameter under its name in `T5EncoderModel`.
+    """Return the name and layout of every parameter in Hugging Face's `T5EncoderModel`.
 
     Args:
-      config: the architecture.
-      table: the token table's name.
+      config: configuration of the encoder.
+      table: name of the token table.
     """
     entries = [
         Entry("token_embedding/embedding", table, SAME),
@@ -194,7 +200,7 @@ def hugging_face_entries(config: T5Config, table: str = "shared.weight") -> list
 
 
 def t5x_entries(config: T5Config) -> list[Entry]:
-    """Return every parameter under its path in t5x's parameter tree."""
+    """Return the path and layout of every parameter in t5x's parameter tree."""
     entries = [
         Entry("token_embedding/embedding", "token_embedder/embedding", SAME),
         Entry("relative_bias/embedding", "encoder/relpos_bias/rel_embedding", TRANSPOSED),

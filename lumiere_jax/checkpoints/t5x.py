@@ -1,7 +1,7 @@
-"""t5x checkpoints (version 3): a msgpack index and one zarr array a parameter.
+"""t5x checkpoints (version 3): a msgpack index and one zarr array per parameter.
 
 `checkpoint` is a Flax msgpack file whose leaves are either arrays or TensorStore specifications of
-directories `target.<path joined by dots>` beside it. The package t5x itself is never needed.
+directories `target.<path joined by dots>` beside it. The package t5x itself is not needed.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ import tensorstore
 from etils import epath
 
 from lumiere_jax.checkpoints.safetensors_file import AGAIN, TensorInfo
-from lumiere_jax.checkpoints.tree import Params, flatten, refuse_full, unflatten
+from lumiere_jax.checkpoints.tree import Params, flatten, unflatten
 from lumiere_jax.checkpoints.zarr_metadata import check_zarr
 from lumiere_jax.json_files import plain_name, read_bytes
-from lumiere_jax.video.new_file import new_file
+from lumiere_jax.video.new_file import new_file, refuse_full
 
 INDEX = "checkpoint"
 _VERSION = 3
-_ARRAY, _SCALAR = 1, 3  # Flax's msgpack extension types.
+_ARRAY, _SCALAR = 1, 3  # Flax's msgpack extension types
 _DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32")
 _MAX_DEPTH = 32  # a T5's parameters nest five deep
 
 
 class T5xCheckpoint:
-    """The parameters (`optimizer/target`) of a t5x checkpoint; its optimizer state is left out.
+    """The parameters (`optimizer/target`) of a t5x checkpoint, without its optimizer state.
 
     Attributes:
-      where: the folder.
-      tensors: path such as `encoder/layers_0/mlp/wo/kernel` → shape and dtype.
+      where: path of the folder, for error messages.
+      tensors: shape and dtype by path, such as `encoder/layers_0/mlp/wo/kernel`.
 
     Raises:
       FileNotFoundError: no index, or an array's directory is missing.
-      ValueError: not a checkpoint of this format, or an array that is not as the index says, or
-        lacks chunks.
+      ValueError: not a checkpoint of this format, or an array that differs from the index or lacks
+        chunks.
     """
 
     def __init__(self, folder: epath.PathLike):
@@ -51,7 +51,7 @@ class T5xCheckpoint:
         self.tensors = {name: self._info(leaf) for name, leaf in self._leaves.items()}
 
     def read(self, name: str) -> np.ndarray:
-        """Return the array of that path, all of its chunks.
+        """Return the array of that path.
 
         Raises:
           ValueError: a chunk is damaged.
@@ -63,7 +63,7 @@ class T5xCheckpoint:
         try:
             store = tensorstore.open(_spec(path), read=True, open=True).result()
             return np.asarray(store.read().result())
-        except Exception as error:  # damage shows as any of several types
+        except Exception as error:  # damaged files raise one of several types
             raise ValueError(f"{path}: {str(error).splitlines()[0]:.300}") from None
 
     def _info(self, leaf: Any) -> TensorInfo:
@@ -76,7 +76,7 @@ class T5xCheckpoint:
         return check_zarr(path, metadata if isinstance(metadata, dict) else {})
 
     def _path(self, leaf: Mapping[str, Any]) -> epath.Path:
-        """Return where an array lies: beside the index, wherever it was written to at first."""
+        """Return the folder of an array: beside the index, even if the index names another path."""
         store = leaf["kvstore"]
         where = store.get("path") if isinstance(store, dict) else None
         if not isinstance(where, str):
@@ -94,7 +94,7 @@ def _read_index(path: epath.Path) -> Mapping[str, Any]:
         target = index["optimizer"]["target"]
         if not isinstance(target, dict):
             raise TypeError
-    # msgpack's own errors have no common type, and its limits follow from the file's size.
+    # msgpack's errors have no common type, and it limits sizes by that of the file.
     except Exception as error:
         raise ValueError(
             f"{path} is not the index of a t5x checkpoint ({type(error).__name__}); {AGAIN}"
@@ -121,7 +121,7 @@ def _spec(path: epath.Path) -> dict[str, Any]:
 
 
 def _leaves(tree: Mapping[str, Any], where: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return path → array or TensorStore specification."""
+    """Return the array or TensorStore specification of each path."""
     if len(above) > _MAX_DEPTH:
         raise ValueError(f"{where} nests deeper than {_MAX_DEPTH} levels; {AGAIN}")
     leaves: dict[str, Any] = {}
@@ -133,12 +133,12 @@ def _leaves(tree: Mapping[str, Any], where: str, above: tuple[str, ...] = ()) ->
         elif isinstance(value, dict | np.ndarray):
             leaves["/".join((*above, key))] = value
         else:
-            raise ValueError(f"{where}: {key!r:.80} is no array; {AGAIN}")
+            raise ValueError(f"{where}: {key!r:.80} is not an array; {AGAIN}")
     return leaves
 
 
 def _decode_array(code: int, data: bytes) -> np.ndarray:
-    """Return an array as Flax packs it: (shape, dtype name, bytes)."""
+    """Return an array that Flax packed as (shape, dtype name, bytes)."""
     if code not in (_ARRAY, _SCALAR):
         raise ValueError(f"unknown msgpack extension {code}")
     shape, dtype, buffer = msgpack.unpackb(data, raw=True)
@@ -150,13 +150,17 @@ def _decode_array(code: int, data: bytes) -> np.ndarray:
 
 
 def write_t5x_arrays(folder: epath.PathLike, arrays: Mapping[str, Any], step: int) -> None:
-    """Write arrays by t5x path as a checkpoint that t5x restores as parameters.
+    """Write arrays as a checkpoint that t5x restores as parameters, its index last.
 
-    The index is written last and names the step; there is no optimizer state, as in t5x's own
-    released checkpoints with `save_optimizer_state=False`.
+    It has no optimizer state, as t5x's own released checkpoints with `save_optimizer_state=False`.
+
+    Args:
+      folder: folder that does not exist yet, or is empty.
+      arrays: array of each path in t5x's parameter tree.
+      step: training step that the index names.
 
     Raises:
-      FileExistsError: something is in the folder already.
+      FileExistsError: the folder is not empty.
     """
     folder = epath.Path(folder)
     refuse_full(folder)
@@ -173,7 +177,7 @@ def write_t5x_arrays(folder: epath.PathLike, arrays: Mapping[str, Any], step: in
 
 
 def _write_array(folder: epath.Path, path: str, array: np.ndarray) -> dict[str, Any]:
-    """Write one zarr directory; returns its entry in the index."""
+    """Write one zarr directory; return its entry in the index."""
     name = "target." + path.replace("/", ".")
     metadata = {
         "chunks": list(array.shape),
@@ -182,7 +186,7 @@ def _write_array(folder: epath.Path, path: str, array: np.ndarray) -> dict[str, 
     }
     dtype = array.dtype.name
     spec = _spec(folder / name) | {"metadata": metadata, "dtype": dtype}
-    spec["store_data_equal_to_fill_value"] = True  # a chunk of zeros is a chunk
+    spec["store_data_equal_to_fill_value"] = True  # or a chunk of zeros would be missing
     store = tensorstore.open(spec, create=True, delete_existing=False).result()
     store.write(array).result()
     return {

@@ -1,4 +1,4 @@
-"""A checkpoint folder as one set of named tensors: single, sharded and half-precision files."""
+"""The named tensors of a checkpoint folder with single, sharded or half-precision files."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _SHARD = re.compile(r"-\d{5}-of-\d{5}\.safetensors$")
 
 
 class Tensors(Protocol):
-    """Named tensors that can be looked at before they are read, one by one.
+    """Named tensors that are read one by one, with shapes that are known before.
 
     Attributes:
       where: file or folder, for error messages.
-      tensors: name → shape and dtype.
+      tensors: shape and dtype of each tensor by name.
     """
 
     where: str
     tensors: Mapping[str, TensorInfo]
 
     def read(self, name: str) -> np.ndarray:
-        """Return the tensor of that name, in the precision it is stored in."""
+        """Return the tensor of that name in its stored precision."""
         ...
 
 
@@ -38,7 +38,7 @@ class SafetensorsSet:
 
     Args:
       where: file or folder, for error messages.
-      files: name of each tensor → the file that holds it.
+      files: file of each tensor by name.
     """
 
     def __init__(self, where: str, files: Mapping[str, SafetensorsFile]):
@@ -46,22 +46,25 @@ class SafetensorsSet:
         self.tensors = {name: file.tensors[name] for name, file in files.items()}
 
     def read(self, name: str) -> np.ndarray:
-        """Return the tensor of that name, in the precision it is stored in."""
+        """Return the tensor of that name in its stored precision."""
         return self._files[name].read(name)
 
 
 def open_tensors(path: epath.PathLike, variant: str | None = None) -> SafetensorsSet:
     """Return the tensors of a safetensors file, of an index, or of the checkpoint in a folder.
 
-    A folder may hold one file, or an index (`*.index.json`) and its shards, and each of them also
-    as a variant (`*.fp16.*`, `*.non_ema.*`), which is taken when it is alone or when `variant`
-    names it.
+    A folder may hold one file, or an index (`*.index.json`) and its shards, and also variants of
+    both (`*.fp16.*`, `*.non_ema.*`).
+
+    Args:
+      path: file, index or folder.
+      variant: name of the variant to read from a folder; the plain checkpoint, or the only one,
+        when None.
 
     Raises:
-      FileNotFoundError: no safetensors file there, or a shard is missing.
-      ValueError: only pickles there, several checkpoints to choose from, a truncated file, an
-        index that points outside its folder, or one that does not name the tensors that its shards
-        hold.
+      FileNotFoundError: no safetensors file, or a shard is missing.
+      ValueError: only pickles, several checkpoints to choose from, a truncated file, an index that
+        points outside its folder, or one that does not name the tensors that its shards hold.
     """
     path = epath.Path(path)
     if path.suffix in _PICKLES:
@@ -76,13 +79,13 @@ def open_tensors(path: epath.PathLike, variant: str | None = None) -> Safetensor
 
 
 def is_tensors_file(path: epath.PathLike) -> bool:
-    """Return whether the path names a checkpoint's file itself, by its name, and not its folder."""
+    """Return True if the path has the name of a checkpoint's file, False for that of a folder."""
     path = epath.Path(path)
     return path.suffix in (".safetensors", *_PICKLES) or _INDEX in path.name
 
 
 def _choose(folder: epath.Path, variant: str | None) -> epath.Path:
-    """Return the file or index that stands for the folder."""
+    """Return the file or index to read in a folder."""
     files = sorted(folder.iterdir(), key=lambda path: path.name)
     indices = [path for path in files if _INDEX in path.name]
     shards = {name for index in indices for name in _weight_map(index).values()}
@@ -92,7 +95,7 @@ def _choose(folder: epath.Path, variant: str | None) -> epath.Path:
         pickles = [path for path in files if path.suffix in _PICKLES]
         if pickles:
             raise _pickle_error(pickles[0])
-        raise FileNotFoundError(f"{folder}: no .safetensors file there")
+        raise FileNotFoundError(f"{folder} has no .safetensors file")
     variants: dict[str | None, list[epath.Path]] = {}
     for path in singles + indices:
         variants.setdefault(_variant(path.name), []).append(path)
@@ -124,13 +127,13 @@ def _check_no_stray_shard(files: list[epath.Path]) -> None:
     for path in files:
         if _SHARD.search(path.name):
             raise ValueError(
-                f"{path} is a part of a checkpoint whose index (*{_INDEX}.json) is not there; "
+                f"{path} is a part of a checkpoint whose index (*{_INDEX}.json) is missing; "
                 "download that too"
             )
 
 
 def _weight_map(index: epath.Path) -> dict[str, str]:
-    """Return the file that an index names for each tensor; files in the index's own folder."""
+    """Return the name of the file of each tensor in an index, all in the index's own folder."""
     found = read_json(index, advice=AGAIN).get("weight_map")
     if not isinstance(found, dict) or not found:
         raise ValueError(f"{index} is not an index: it has no weight_map; {AGAIN}")
@@ -148,12 +151,12 @@ def _open_index(index: epath.Path) -> SafetensorsSet:
     for tensor, name in weight_map.items():
         if tensor not in files[name].tensors:
             raise ValueError(
-                f"{files[name].path}: no {tensor!r:.100}, which {index.name} places there"
+                f"{files[name].path} lacks {tensor!r:.100}, which {index.name} assigns to it"
             )
     for name, file in files.items():
         for tensor in file.tensors:
             if weight_map.get(tensor) != name:
-                raise ValueError(f"{file.path}: {index.name} does not place {tensor!r:.100} there")
+                raise ValueError(f"{file.path}: {index.name} does not assign {tensor!r:.100} to it")
     return SafetensorsSet(str(index), {tensor: files[name] for tensor, name in weight_map.items()})
 
 

@@ -1,4 +1,4 @@
-"""The tokenizer that belongs to a text encoder, found beside it and copied along with it."""
+"""The tokenizer of a text encoder: a file beside it that is copied with it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _OURS = ("model.json", "style")
 
 
 def find_tokenizer(path: epath.PathLike) -> str:
-    """Return the place of the tokenizer of a T5 checkpoint, or where it should be.
+    """Return the path of a T5 checkpoint's tokenizer, even if it is missing.
 
-    It lies beside the encoder, or in the folder `tokenizer` of the pipeline that the encoder is
-    part of. It may be a link, as in Hugging Face's cache.
+    The file is beside the encoder, or in the folder `tokenizer` of the encoder's pipeline. It may
+    be a link, as in Hugging Face's cache.
     """
     path = epath.Path(path)
     path = path.parent if is_tensors_file(path) else path
@@ -33,10 +33,10 @@ def find_tokenizer(path: epath.PathLike) -> str:
 
 
 def tokenizer_name(tokenizer: str) -> str:
-    """Return the name under which a model folder keeps a tokenizer.
+    """Return the name of a tokenizer's file in a model folder; "bytes" if it has none.
 
     Raises:
-      ValueError: a name that means something else there.
+      ValueError: a name that another file of the folder has.
     """
     if tokenizer == "bytes":
         return tokenizer
@@ -47,7 +47,7 @@ def tokenizer_name(tokenizer: str) -> str:
 
 
 def missing_tokenizer(config: Any, settings: Mapping[str, Any]) -> str | None:
-    """Return the name of the tokenizer file that a text encoder lacks; None where it has it."""
+    """Return the name of a text encoder's tokenizer file if it is missing; None otherwise."""
     tokenizer = _file(config, settings)
     if tokenizer is None or epath.Path(tokenizer).exists():
         return None
@@ -57,16 +57,16 @@ def missing_tokenizer(config: Any, settings: Mapping[str, Any]) -> str | None:
 def copy_tokenizer(config: Any, settings: Mapping[str, Any], folder: epath.Path) -> None:
     """Copy a text encoder's tokenizer into a model folder, unless it is missing.
 
-    Only a SentencePiece model is copied: the place may come from a file that somebody else wrote.
+    Only a SentencePiece model is copied: the path may come from a file that somebody else wrote.
 
     Args:
-      config: of the network; only a `T5Config` has a tokenizer.
-      settings: of the network.
-      folder: the model folder.
+      config: configuration of the network; only a `T5Config` has a tokenizer.
+      settings: settings of the network.
+      folder: model folder.
 
     Raises:
-      ValueError: no SentencePiece model, or one with more pieces than the encoder has rows.
-      FileExistsError: two encoders have different tokenizers of one name.
+      ValueError: not a SentencePiece model, or one with more pieces than the encoder has rows.
+      FileExistsError: two encoders have different tokenizers of the same name.
     """
     tokenizer = settings.get("tokenizer", "bytes")
     if (
@@ -85,6 +85,6 @@ def copy_tokenizer(config: Any, settings: Mapping[str, Any], folder: epath.Path)
 
 
 def _file(config: Any, settings: Mapping[str, Any]) -> str | None:
-    """Return the place of a text encoder's tokenizer; None for one that reads bytes."""
+    """Return the path of a text encoder's tokenizer; None if it reads bytes."""
     tokenizer = settings.get("tokenizer", "bytes")
     return tokenizer if isinstance(config, T5Config) and tokenizer != "bytes" else None

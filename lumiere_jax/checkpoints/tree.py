@@ -1,4 +1,4 @@
-"""Parameter trees as flat dictionaries, and host arrays as device arrays."""
+"""Parameter trees as flat dictionaries, and arrays from the host on devices."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from etils import epath
 from flax import traverse_util
 
 Params = dict[str, Any]
@@ -17,26 +16,31 @@ Shardings = Params | Callable[[Params], Params] | None
 
 
 def flatten(tree: Params) -> dict[str, Any]:
-    """`{"a": {"b": x}}` → `{"a/b": x}`, in order of the names."""
+    """Return the leaves of a tree by path, sorted by path: `{"a": {"b": x}}` → `{"a/b": x}`."""
     return dict(sorted(traverse_util.flatten_dict(tree, sep="/").items()))
 
 
 def unflatten(flat: dict[str, Any]) -> Params:
-    """The inverse of `flatten`."""
+    """Return the tree of some leaves by path, the inverse of `flatten`."""
     return traverse_util.unflatten_dict(flat, sep="/")
 
 
 def flat_shardings(shardings: Shardings, shapes: Params) -> dict[str, Any]:
-    """Path → sharding (or None) for every leaf of `shapes`."""
+    """Return the sharding of every leaf of `shapes` by path; None for the default device."""
     if shardings is None:
         return dict.fromkeys(flatten(shapes))
     return flatten(shardings(shapes) if callable(shardings) else shardings)
 
 
 def place(array: np.ndarray, sharding: Any, dtype: Any = None) -> jax.Array:
-    """A host array on its devices; returns when the host copy is no longer needed.
+    """Return an array on its devices, once the copy on the host is not needed any more.
 
-    Waiting keeps at most one tensor in host memory while a large model streams in.
+    Waiting keeps at most one tensor in host memory while a large model is read.
+
+    Args:
+      array: array on the host.
+      sharding: sharding of the result; the default device when None.
+      dtype: dtype of the result; the array's when None.
     """
     array = array if dtype is None else array.astype(dtype)
     if sharding is None:
@@ -47,16 +51,18 @@ def place(array: np.ndarray, sharding: Any, dtype: Any = None) -> jax.Array:
 
 
 def check_floating(dtype: np.dtype, where: str) -> None:
-    """Raise a ValueError for parameters of whole numbers, as quantised checkpoints have them."""
+    """Raise a ValueError for whole numbers, which quantised checkpoints have as parameters."""
     if not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(f"{where} has the dtype {dtype}, expected float32, float16 or bfloat16")
 
 
 def check_same_names(found: Iterable[str], expected: Iterable[str], where: str) -> None:
-    """Every tensor is accounted for.
+    """Raise a ValueError that lists unknown and missing names unless both sets are equal.
 
-    Raises:
-      ValueError: names in `where` that nothing reads, or names that are missing there.
+    Args:
+      found: names in the file.
+      expected: names of the parameters.
+      where: file, for the error message.
     """
     found, expected = set(found), set(expected)
     problems = []
@@ -71,10 +77,3 @@ def check_same_names(found: Iterable[str], expected: Iterable[str], where: str) 
 def _listed(names: set[str], limit: int = 40) -> str:
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return f"({len(names)}): " + ", ".join(sorted(names)[:limit]) + more
-
-
-def refuse_full(folder: epath.PathLike) -> None:
-    """Raise a FileExistsError unless a folder to be written is empty or not there yet."""
-    folder = epath.Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} is not empty; choose another --output or remove it")

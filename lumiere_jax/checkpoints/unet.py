@@ -1,4 +1,4 @@
-"""Reading and writing DeepFloyd IF's U-Nets: diffusers folders and original checkpoints."""
+"""Reading and writing of DeepFloyd IF's U-Nets: diffusers folders and original checkpoints."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from lumiere_jax.checkpoints.mapping import (
 )
 from lumiere_jax.checkpoints.safetensors_file import AGAIN
 from lumiere_jax.checkpoints.tensor_folder import Tensors, is_tensors_file, open_tensors
-from lumiere_jax.checkpoints.tree import Params, Shardings, flatten, refuse_full
+from lumiere_jax.checkpoints.tree import Params, Shardings, flatten
 from lumiere_jax.checkpoints.unet_config import config_from_diffusers, config_to_diffusers
 from lumiere_jax.json_files import read_json
 from lumiere_jax.models.config import HEADS, UNetConfig
 from lumiere_jax.models.network import network
 from lumiere_jax.models.stunet import spatial_half, spatial_params
 from lumiere_jax.structure import check_whole
-from lumiere_jax.video.new_file import new_file
+from lumiere_jax.video.new_file import new_file, refuse_full
 
 FILE = "diffusion_pytorch_model.safetensors"
 
@@ -50,16 +50,16 @@ def read_unet(
     """Read an IF U-Net of stage I or II in its stored precision, tensor by tensor.
 
     Args:
-      folder: a diffusers folder (config.json and safetensors; also a pipeline with `unet`), a
-        folder with DeepFloyd's own tensors, or one such file with its configuration beside it.
-      variant: `fp16` where a folder holds both precisions.
-      shardings: a tree of shardings, or a function from the tree of shapes to one.
+      folder: diffusers folder (config.json and safetensors; also a pipeline with `unet`), folder
+        with DeepFloyd's own tensors, or one such file with its configuration beside it.
+      variant: name of a variant, such as `fp16`, if the folder holds several.
+      shardings: tree of shardings, or function from the tree of shapes to one.
       dtype: storage dtype; None keeps the file's.
 
     Raises:
-      FileNotFoundError: nothing of that kind there.
-      ValueError: a pickle, a truncated file, an unknown block type, tensors missing, not
-        understood, or of another shape.
+      FileNotFoundError: no such checkpoint at `folder`.
+      ValueError: a pickle, a truncated file, an unknown block type, or tensors that are missing,
+        unknown, or of another shape.
     """
     config, source = _open(folder, variant)
     shapes = network(config).shapes()
@@ -68,15 +68,15 @@ def read_unet(
 
 
 def read_unet_config(folder: epath.PathLike, *, variant: str | None = None) -> UNetConfig:
-    """Return the configuration alone; of the tensors only names and shapes are looked at."""
+    """Return the configuration alone, from the files' fields and the tensors' names and shapes."""
     return _open(folder, variant)[0]
 
 
 def sample_size(folder: epath.PathLike) -> int | None:
-    """Return the pixels a side that the folder's configuration names, if it does.
+    """Return the pixels per side in the folder's configuration; None if it has no such field.
 
     Raises:
-      ValueError: what it names is no number of pixels.
+      ValueError: the field is not a number of pixels.
     """
     fields, where = _fields(_inside(folder))
     found = original_fields(fields)
@@ -98,21 +98,20 @@ def write_unet(
     """Write the spatial half of a U-Net as a diffusers folder.
 
     Args:
-      folder: a folder that does not exist yet, or is empty.
-      config: of an image model or an inflated one, whose temporal half and observed-video
-        convolution stay behind.
-      params: its parameters.
-      size: pixels a side, noted as `sample_size`.
+      folder: folder that does not exist yet, or is empty.
+      config: configuration of an image or a video model.
+      params: parameters of that model, of which only the spatial ones are written.
+      size: pixels per side of the output, written as `sample_size`.
       dtype: storage dtype; None keeps each array's.
 
     Raises:
-      FileExistsError: something is in the folder already.
-      ValueError: a model that diffusers' U-Net cannot express.
+      FileExistsError: the folder is not empty.
+      ValueError: a model that diffusers' U-Net cannot represent.
     """
     folder = epath.Path(folder)
     refuse_full(folder)
     fields = config_to_diffusers(spatial_half(config), size)
-    image = {name: value for name, value in spatial_params(params).items() if name != "observation"}
+    image = spatial_params(params)
     entries = unet_entries(config, flatten(image))
     folder.mkdir(parents=True, exist_ok=True)
     write_entries(folder / FILE, entries, image, dtype=dtype)
@@ -136,13 +135,13 @@ def _open(folder: epath.PathLike, variant: str | None) -> tuple[UNetConfig, Tens
 
 
 def _inside(folder: epath.PathLike) -> epath.Path:
-    """Return the U-Net's folder, also inside a pipeline's."""
+    """Return the folder of the U-Net, given that or its pipeline's."""
     folder = epath.Path(folder)
     return folder / "unet" if (folder / "unet").exists() else folder
 
 
 def _fields(path: epath.Path) -> tuple[dict[str, Any], str | None]:
-    """Return the fields of the configuration file beside the tensors, and its name."""
+    """Return the fields of the configuration file beside the tensors, and its path."""
     folder = path.parent if is_tensors_file(path) else path
     for name in (f"{path.stem}_config.json", "config.json", "config.yml", "config.yaml"):
         file = folder / name
@@ -194,14 +193,14 @@ _LISTS = {"residual": "resnets", "attention": "attentions"}
 
 
 def unet_entries(config: UNetConfig, paths: Iterable[str]) -> list[Entry]:
-    """Every parameter of an image U-Net under its name in `UNet2DConditionModel`.
+    """Return the name and layout of image parameters in diffusers' `UNet2DConditionModel`.
 
     Args:
-      config: of the image model.
-      paths: the paths of its parameter tree.
+      config: configuration of the image model.
+      paths: paths in its parameter tree.
 
     Raises:
-      ValueError: a path that diffusers' U-Net has no counterpart for.
+      ValueError: a path without a counterpart in diffusers' U-Net.
     """
     return [_entry(path, len(config.channels)) for path in paths]
 
@@ -223,14 +222,17 @@ def _entry(path: str, levels: int) -> Entry:
 
 
 def _block_name(block: str, part: str, levels: int) -> str:
-    """`up_0_block_1`, `residual` → `up_blocks.3.resnets.1` in a U-Net with four levels."""
+    """Return diffusers' name of a block.
+
+    `up_0_block_1`, `residual` → `up_blocks.3.resnets.1` in a U-Net with four levels.
+    """
     if block.startswith("middle_block_"):
         return f"mid_block.{_LISTS[part]}.{block.removeprefix('middle_block_')}"
     match = re.fullmatch(r"(down|up)_(\d+)_(?:block_(\d+)|resize)", block)
     if match is None:
         raise ValueError(f"{block}: diffusers' U-Net has no such block")
     way, level, index = match.groups()
-    # diffusers numbers blocks in the order of the forward pass: on the way up, coarsest first.
+    # diffusers numbers blocks in the order of the forward pass: upwards from the coarsest level.
     number = int(level) if way == "down" else levels - 1 - int(level)
     within = f"{way}samplers.0" if index is None else f"{_LISTS[part]}.{index}"
     return f"{way}_blocks.{number}.{within}"

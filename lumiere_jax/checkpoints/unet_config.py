@@ -1,7 +1,7 @@
-"""The U-Net's configuration in diffusers' terms, both ways.
+"""Conversion between the U-Net's configuration and that of diffusers.
 
-Every field of `UNet2DConditionModel` that changes its mathematics is read. Those that describe
-tensors are compared with the tensors; those we compute one value of are refused at any other.
+Every field of `UNet2DConditionModel` that changes its output is read. Fields that describe tensors
+are compared with the tensors; values that our U-Net does not compute are refused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from lumiere_jax.checkpoints.tensor_folder import Tensors
 from lumiere_jax.models.config import LEVELS, UNetConfig
 
-# field: diffusers' default, and the values that this U-Net computes
+# diffusers' default of each field, and the values that our U-Net computes
 _COMPUTED: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "addition_embed_type": (None, ("text",)),
     "addition_time_embed_dim": (None, (None,)),
@@ -36,7 +36,7 @@ _COMPUTED: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "time_embedding_type": ("positional", ("positional",)),
     "timestep_post_act": (None, (None,)),
 }
-# our name of a number: diffusers' name and default
+# diffusers' name and default of each of our fields
 _FIELDS = {
     "head_dim": ("attention_head_dim", 8),
     "groups": ("norm_num_groups", 32),
@@ -56,14 +56,14 @@ def config_from_diffusers(
     """Return the configuration that a diffusers config.json and the tensors beside it describe.
 
     Args:
-      found: the file's fields; those it leaves out have diffusers' defaults, or, where they only
-        describe tensors (channels, blocks, attention, widths), what the tensors say.
-      source: the tensors, under diffusers' names.
-      where: the file, for error messages.
+      found: fields of the file; a missing one has diffusers' default, or the value of the tensors
+        if it only describes them (channels, blocks, attention, widths).
+      source: tensors under diffusers' names.
+      where: file, for error messages.
 
     Raises:
-      ValueError: a block type or another value that this U-Net does not compute, or one that
-        the tensors contradict; names the field and the tensor.
+      ValueError: a block type or another value that our U-Net does not compute, or one that differs
+        from the tensors; the message names the field and the tensor.
     """
     for field, (default, allowed) in _COMPUTED.items():
         if found.get(field, default) not in allowed:
@@ -109,18 +109,18 @@ def config_from_diffusers(
 
 
 def named_theirs(message: str, fields: Mapping[str, tuple[str, Any]]) -> str:
-    """Return a configuration's error, `groups=0 lies outside …`, under the file's own name of it.
+    """Return a configuration's error, `groups=0 lies outside …`, with the file's name of the field.
 
     Args:
-      message: begins with the name of one of our fields, or says something else.
-      fields: our name → (theirs, default).
+      message: error that may begin with the name of one of our fields.
+      fields: file's name and default of each of our fields.
     """
     field, equals, rest = message.partition("=")
     return f"{fields[field][0]}={rest}" if equals and field in fields else message
 
 
 def _structure(source: Tensors) -> dict[str, Any]:
-    """Return the fields that tensors imply by being there, and by their shapes."""
+    """Return the fields that the names and shapes of the tensors imply."""
 
     def shape(name: str, axes: int) -> tuple[int, ...]:
         if name not in source.tensors:
@@ -160,7 +160,7 @@ def _count(source: Tensors, pattern: str) -> int:
 def _compare(
     found: Mapping[str, Any], shape: Mapping[str, Any], source: Tensors, where: str
 ) -> None:
-    """Refuse a configuration that says something else of the tensors than they do."""
+    """Raise a ValueError for a field that differs from the tensors."""
     levels = len(shape["block_out_channels"])
     blocks = found.get("layers_per_block", shape["layers_per_block"])
     stated = {
@@ -176,13 +176,13 @@ def _compare(
     for field, value in stated.items():
         if value != shape[field]:
             raise ValueError(
-                f"{where}: {field} is {value!s:.80}, but the tensors in {source.where} say "
+                f"{where}: {field} is {value!s:.80}, but the tensors in {source.where} have "
                 f"{shape[field]}"
             )
 
 
 def _block_types(found: Mapping[str, Any], attention: list[bool], where: str) -> list[bool]:
-    """Return whether each level attends, by its block type, the same on both ways."""
+    """Return True for each level whose block types have attention, equal on both paths."""
     levels = {}
     for way in ("down", "up"):
         field = f"{way}_block_types"
@@ -209,7 +209,7 @@ def _block_types(found: Mapping[str, Any], attention: list[bool], where: str) ->
 def _self_attention(
     found: Mapping[str, Any], shape: Mapping[str, Any], source: Tensors, where: str
 ) -> bool:
-    """Return whether pixels attend to their frame; the keys' presence must agree with the file."""
+    """Return True if pixels attend to their frame; the file must agree with the tensors."""
     present = "mid_block.attentions.0.to_k.weight" in source.tensors
     only_text = found.get("only_cross_attention")
     if only_text is not None:
@@ -243,11 +243,11 @@ def config_to_diffusers(config: UNetConfig, size: int | None = None) -> dict[str
     """Return the fields of config.json for an image U-Net.
 
     Args:
-      config: of an image model (without temporal half and observed video).
-      size: pixels a side, diffusers' `sample_size`.
+      config: configuration of an image model, without temporal half and observed video.
+      size: pixels per side of the output, diffusers' `sample_size`.
 
     Raises:
-      ValueError: what `UNet2DConditionModel` cannot compute.
+      ValueError: a model that `UNet2DConditionModel` cannot compute.
     """
     refused = {
         "patch": config.patch != 1,

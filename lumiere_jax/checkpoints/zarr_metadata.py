@@ -1,7 +1,7 @@
-"""The description of a zarr array (version 2), checked before TensorStore reads it.
+"""Descriptions of zarr arrays, checked before TensorStore reads them.
 
 TensorStore ends the process on nesting of a few thousand levels and on chunks larger than the
-memory, so that neither may reach it. It also takes a chunk that is not there for zeros.
+memory, so neither may reach it. It also reads a missing chunk as zeros.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from etils import epath
 
 from lumiere_jax.checkpoints.safetensors_file import AGAIN, TensorInfo
 from lumiere_jax.json_files import parse_json, plain_name, read_bytes
-from lumiere_jax.structure import check_choice, check_whole
+from lumiere_jax.structure import check_choice
 
-_MAX_DESCRIPTION = 1 << 16  # bytes; they have a few hundred
-_MAX_AXES = 8
-_MAX_BYTES = 16 << 30  # of an array; the largest table of any T5 has 4 GB in float32
-_MAX_RATIO = 1032  # the most that gzip can make of a byte
+_MAX_DESCRIPTION = 1 << 16  # bytes; usual ones have a few hundred
+_MAX_AXES = 32
+_MAX_SIZE = 1 << 48  # of an axis
+_MAX_BYTES = 16 << 30  # of an array; the largest table of a T5 has 4 GB in float32
+_MAX_RATIO = 1032  # gzip's largest ratio of compression
 _DTYPES = {
     "bfloat16": "bfloat16",
     "<f2": "float16",
@@ -42,16 +43,45 @@ _KNOWN = {
 }
 
 
-def check_zarr(folder: epath.Path, expected: dict[str, Any]) -> TensorInfo:
-    """Return the shape and dtype of a zarr array, once it is known to be safe to read.
+def check_description(found: Any, where: str) -> None:
+    """Raise a ValueError for a description, of version 2 or 3, that could end the process.
 
     Args:
-      folder: the array's, with `.zarray` and its chunks.
-      expected: shape and chunks that the checkpoint's index says it has; may lack them.
+      found: parsed `.zarray` or `zarr.json`.
+      where: file, for error messages.
+    """
+    if not isinstance(found, dict):
+        raise ValueError(f"{where} does not describe an array")
+    chunks = found.get("chunks")
+    if chunks is None:
+        grid = found.get("chunk_grid")
+        grid = grid.get("configuration") if isinstance(grid, dict) else None
+        chunks = grid.get("chunk_shape") if isinstance(grid, dict) else None
+    _check_sizes(where, "shape", found.get("shape"))
+    _check_sizes(where, "chunks", chunks)
+    if math.prod(chunks) > math.prod(max(size, 1) for size in found["shape"]):
+        raise ValueError(f"{where}: chunks of {chunks} are larger than the array")
+
+
+def _check_sizes(where: str, field: str, sizes: Any, *, least: int = 0) -> None:
+    """Raise a ValueError unless `sizes` is a list of whole numbers, one per axis."""
+    listed = isinstance(sizes, list) and len(sizes) <= _MAX_AXES
+    if not listed or not all(type(size) is int and least <= size < _MAX_SIZE for size in sizes):
+        raise ValueError(
+            f"{where}: {field} is {sizes!r:.80}, expected at most {_MAX_AXES} whole numbers"
+        )
+
+
+def check_zarr(folder: epath.Path, expected: dict[str, Any]) -> TensorInfo:
+    """Return the shape and dtype of a zarr array of version 2, after checks that reading is safe.
+
+    Args:
+      folder: folder of the array, with `.zarray` and its chunks.
+      expected: entry of the array in the checkpoint's index; may lack "shape" and "chunks".
 
     Raises:
-      FileNotFoundError: no `.zarray` there.
-      ValueError: a description out of bounds, another one than the index has, or chunks missing.
+      FileNotFoundError: no `.zarray` in the folder.
+      ValueError: a description out of bounds or unlike the index, or missing chunks.
     """
     path = folder / ".zarray"
     found = parse_json(read_bytes(path, _MAX_DESCRIPTION), str(path))
@@ -68,7 +98,9 @@ def check_zarr(folder: epath.Path, expected: dict[str, Any]) -> TensorInfo:
     _check_values(path, found)
     for field in ("shape", "chunks"):
         if expected.get(field, found[field]) != found[field]:
-            raise ValueError(f"{path}: {field} is {found[field]}, but the index says another")
+            raise ValueError(
+                f"{path}: {field} is {found[field]}, but {expected[field]} in the index"
+            )
     info = TensorInfo(tuple(found["shape"]), np.dtype(_DTYPES[found["dtype"]]))
     if info.bytes > _MAX_BYTES:
         raise ValueError(f"{path}: {info.shape} is larger than {_MAX_BYTES >> 30} GiB")
@@ -77,17 +109,13 @@ def check_zarr(folder: epath.Path, expected: dict[str, Any]) -> TensorInfo:
 
 
 def _check_values(path: epath.Path, found: dict[str, Any]) -> None:
-    """Raise a ValueError for a shape, a compressor or a fill value out of bounds."""
-    for field, least in (("shape", 0), ("chunks", 1)):
-        sizes = found[field]
-        if not isinstance(sizes, list) or len(sizes) > _MAX_AXES:
-            raise ValueError(f"{path}: {field} is {sizes!r:.80}, expected a few whole numbers")
-        for size in sizes:
-            check_whole(f"{path}: {field}", size, least, 1 << 40)
+    """Raise a ValueError for a shape, compressor or fill value that is not allowed."""
+    _check_sizes(str(path), "shape", found["shape"])
+    _check_sizes(str(path), "chunks", found["chunks"], least=1)
     if len(found["shape"]) != len(found["chunks"]):
         raise ValueError(f"{path}: shape and chunks differ in their number of axes")
     if not isinstance(found["fill_value"], None | str | int | float):
-        raise ValueError(f"{path}: fill_value is no number")
+        raise ValueError(f"{path}: fill_value is not a number")
     compressor = found["compressor"]
     if not isinstance(compressor, dict | None):
         raise ValueError(f"{path}: compressor is {compressor!r:.40}, expected an object")
@@ -99,7 +127,7 @@ def _check_values(path: epath.Path, found: dict[str, Any]) -> None:
 
 
 def _check_chunks(folder: epath.Path, found: dict[str, Any], itemsize: int) -> None:
-    """Raise a ValueError unless all chunks are there, large enough for what they are to hold."""
+    """Raise a ValueError unless all chunks exist and are large enough for their values."""
     chunk = math.prod(found["chunks"]) * itemsize
     if chunk > _MAX_BYTES:
         raise ValueError(f"{folder}: chunks of {found['chunks']} exceed {_MAX_BYTES >> 30} GiB")
@@ -109,9 +137,7 @@ def _check_chunks(folder: epath.Path, found: dict[str, Any], itemsize: int) -> N
     names = [path.name for path in folder.iterdir()]
     chunks = [name for name in names if name.replace(".", "").isdecimal()]
     if len(chunks) != math.prod(counts):
-        raise ValueError(
-            f"{folder}: {len(chunks)} chunks of {math.prod(counts)} are there; {AGAIN}"
-        )
+        raise ValueError(f"{folder} has {len(chunks)} of {math.prod(counts)} chunks; {AGAIN}")
     for name in chunks:
         size = (folder / plain_name(name, str(folder))).stat().length
         if chunk > _MAX_RATIO * size + _MAX_DESCRIPTION:

@@ -1,50 +1,69 @@
-"""From a network to a denoiser: the one place that knows what the network emits."""
+"""Denoisers: the one made of a network, and the one that holds observed pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from lumiere_jax.diffusion import prediction
 from lumiere_jax.diffusion.config import DiffusionConfig
 from lumiere_jax.diffusion.estimate import Conditions, Denoise, Estimate
 from lumiere_jax.diffusion.frames import rewrite
 
-__all__ = ["Conditions", "Denoise", "Estimate", "denoiser_from_network", "emit"]
+__all__ = ["Conditions", "Denoise", "Estimate", "denoiser_from_network", "hold", "predict"]
 
 
 def denoiser_from_network(
     apply: Callable[..., Any], params: Any, config: DiffusionConfig, *, observe: bool = True
 ) -> Denoise:
-    """The denoiser that a network with these parameters is.
+    """Return the denoiser made of a network.
 
     Args:
       apply: `Network.apply`: (params, x, time, text, *, low_resolution, augmentation, observed,
-        mask) -> [b, t, h, w, c], or 2c channels where the variance is learned. Conditions that are
+        mask) -> [b, t, h, w, c], or 2c channels if the variance is learned. Conditions that are
         None are not passed.
-      params: its parameters.
-      config: what it was trained to emit, and under which schedule.
-      observe: hand it the observed video and the mask. False is for a network that was not
-        fine-tuned on them, or is to be shown nothing, while `hold` keeps the observed pixels.
+      params: parameters of the network.
+      config: prediction and schedule that the network was trained with.
+      observe: True to pass the observed video and the mask to the network. False for a network
+        that was not fine-tuned on them; `hold` keeps the observed pixels in either case.
     """
 
     def denoise(x, time, conditions: Conditions) -> Estimate:
-        emitted, variance = emit(apply, params, x, time, conditions, observe=observe)
+        predicted, variance = predict(apply, params, x, time, conditions, observe=observe)
         alpha, sigma = config.levels(time, x)
-        estimate = prediction.to_estimate(config.prediction, emitted, x, alpha, sigma)
+        estimate = prediction.to_estimate(config.prediction, predicted, x, alpha, sigma)
         return estimate._replace(variance=variance)
 
     return denoise
 
 
-def emit(apply, params, x, time, conditions: Conditions, *, observe: bool = True):
-    """The network's raw answer in x's precision, and the variance half if it has one.
+def predict(
+    apply: Callable[..., Any],
+    params: Any,
+    x: Float[Array, "b t h w c"],
+    time: Float[Array, " b"],
+    conditions: Conditions,
+    *,
+    observe: bool = True,
+) -> tuple[Float[Array, "b t h w c"], Float[Array, "b t h w c"] | None]:
+    """Return the network's output in x's precision, and its variance half if it has one.
+
+    Args:
+      apply: see `denoiser_from_network`.
+      params: parameters of the network.
+      x: noisy clips.
+      time: time of each clip, in [0, 1).
+      conditions: conditions of the network.
+      observe: see `denoiser_from_network`.
 
     Raises:
-      ValueError: the network emits neither as many channels as x has nor twice as many.
+      ValueError: the network's output has neither as many channels as x nor twice as many.
     """
+    chex.assert_rank([x, time], [5, 1])
     given = {name: value for name, value in conditions._asdict().items() if value is not None}
     text = given.pop("text", None)
     if not observe:
@@ -53,18 +72,22 @@ def emit(apply, params, x, time, conditions: Conditions, *, observe: bool = True
     channels = x.shape[-1]
     if raw.shape[-1] not in (channels, 2 * channels):
         raise ValueError(
-            f"the network emits {raw.shape[-1]} channels for a clip of {channels}; set its "
-            f"out_channels to {channels}, or {2 * channels} where the variance is learned"
+            f"the network predicts {raw.shape[-1]} channels for a clip of {channels}; set its "
+            f"out_channels to {channels}, or {2 * channels} if the variance is learned"
         )
     return raw[..., :channels], raw[..., channels:] if raw.shape[-1] > channels else None
 
 
 def hold(denoise: Denoise, config: DiffusionConfig) -> Denoise:
-    """A denoiser that answers with the observed video wherever the mask is 1.
+    """Return a denoiser whose clean estimate is the observed video wherever the mask is 1.
 
-    The noise there is derived again from x, so that any sampler carries those pixels along the
-    path of the observed video noised to each level, and its last step returns them exactly. Pixels
-    that are not observed are left alone; without `observed` and `mask` nothing changes.
+    The noise there is derived again from x, so that with any sampler those pixels follow the
+    observed video noised to each level, and its last step returns them exactly. Pixels that are not
+    observed are unchanged; without `observed` and `mask` everything is.
+
+    Args:
+      denoise: denoiser of whole clips.
+      config: schedule.
     """
 
     def held(x, time, conditions: Conditions) -> Estimate:

@@ -1,17 +1,18 @@
-"""The training loss: mean squared error of what the network emits, at random times."""
+"""The training loss: mean squared error of the network's prediction, at random times."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from lumiere_jax.diffusion import prediction
 from lumiere_jax.diffusion.config import DiffusionConfig
-from lumiere_jax.diffusion.denoiser import emit
+from lumiere_jax.diffusion.denoiser import predict
 from lumiere_jax.diffusion.estimate import Conditions
 from lumiere_jax.diffusion.schedule import TIMESTEPS
 from lumiere_jax.diffusion.times import shift_times
@@ -28,16 +29,17 @@ def diffusion_loss(
     *,
     valid: Bool[Array, " b"] | None = None,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """Loss of one batch, in float32.
+    """Compute the loss of one batch, in float32.
 
     Args:
       apply: `Network.apply`; see `denoiser_from_network`.
+      params: parameters of the network.
       clean: clips in [-1, 1].
-      conditions: text and the rest, given to the network as they are.
-      key: decides times and noise.
-      config: schedule, prediction, weighting; with `learned_variance` the hybrid loss of Nichol &
-        Dhariwal 2021, eq. 16: the bound trains the variance and leaves the mean alone.
-      valid: False leaves an example out (a clip that failed to decode).
+      conditions: text and other conditions, passed to the network unchanged.
+      key: random key of the times and the noise.
+      config: schedule, prediction, loss weights; with `learned_variance` the hybrid loss of Nichol
+        & Dhariwal 2021, eq. 16: the bound trains the variance and has no gradient for the mean.
+      valid: False for an example that does not count (a clip that failed to decode).
 
     Returns:
       (loss, {"loss", "mse", and "bound" in bits a dimension where the variance is learned}).
@@ -49,13 +51,14 @@ def diffusion_loss(
     alpha, sigma = config.levels(time, clean)
     x = alpha * clean + sigma * noise
 
-    emitted, fraction = emit(apply, params, x, time, conditions)
-    wanted = prediction.target(config.prediction, clean, noise, alpha, sigma)
-    error = jnp.mean((emitted - wanted) ** 2, axis=tuple(range(1, clean.ndim)))  # [b]
+    predicted, fraction = predict(apply, params, x, time, conditions)
+    target = prediction.target(config.prediction, clean, noise, alpha, sigma)
+    chex.assert_equal_shape([predicted, target])
+    error = jnp.mean((predicted - target) ** 2, axis=tuple(range(1, clean.ndim)))  # [b]
     example = loss_weight(time, config) * error
     metrics = {"mse": _mean(error, valid)}
     if config.learned_variance:
-        bound = _bound(emitted, fraction, clean, x, time, config)
+        bound = _bound(predicted, fraction, clean, x, time, config)
         # 1000 steps, each with weight 0.001: the two factors cancel.
         example = example + bound
         metrics["bound"] = _mean(bound, valid)
@@ -66,11 +69,17 @@ def diffusion_loss(
 def stratified_times(
     key: PRNGKeyArray, batch: int, config: DiffusionConfig, dtype: Any = jnp.float32
 ) -> Float[Array, " b"]:
-    """Times in [0, 1), one in each of `batch` equal parts; uniform, but for `config.time_shift`.
+    """Draw times in [0, 1), one in each of `batch` equal parts; uniform but for `time_shift`.
 
     One random offset for the whole batch: each time is uniform, and together they cover the range
     evenly, which lowers the variance of the loss (Kingma et al., arXiv 2107.00630, sec. I.1). A
     discrete schedule gets multiples of 1/1000.
+
+    Args:
+      key: random key of the offset.
+      batch: number of times.
+      config: schedule and `time_shift`.
+      dtype: precision of the times.
     """
     offset = jax.random.uniform(key, (), dtype)
     time = (offset + jnp.arange(batch, dtype=dtype) / batch) % 1
@@ -101,7 +110,7 @@ def loss_weight(time: Float[Array, " b"], config: DiffusionConfig) -> Float[Arra
     return least / sigma**2
 
 
-def _bound(emitted, fraction, clean, x, time, config: DiffusionConfig) -> Float[Array, " b"]:
+def _bound(predicted, fraction, clean, x, time, config: DiffusionConfig) -> Float[Array, " b"]:
     if fraction is None:
         raise ValueError(
             "learned_variance=True needs a network with twice the output channels; set its "

@@ -15,7 +15,7 @@ Clip = Float[Array, "b ..."]
 
 
 def target(kind: str, clean: Clip, noise: Clip, alpha: Clip, sigma: Clip) -> Clip:
-    """What a network of this kind should emit."""
+    """What a network of this kind should predict."""
     if kind == "noise":
         return noise
     if kind == "clean":
@@ -23,20 +23,20 @@ def target(kind: str, clean: Clip, noise: Clip, alpha: Clip, sigma: Clip) -> Cli
     return alpha * noise - sigma * clean
 
 
-def to_estimate(kind: str, emitted: Clip, x: Clip, alpha: Clip, sigma: Clip) -> Estimate:
-    """The clean clip and the noise that `emitted` implies for x.
+def to_estimate(kind: str, predicted: Clip, x: Clip, alpha: Clip, sigma: Clip) -> Estimate:
+    """The clean clip and the noise that `predicted` implies for x.
 
     Args:
       kind: "noise", "velocity" or "clean".
       alpha, sigma: levels that broadcast against x; alpha > 0 for "noise", sigma > 0 for "clean".
     """
     if kind == "noise":
-        return Estimate(clean=(x - sigma * emitted) / alpha, noise=emitted)
+        return Estimate(clean=(x - sigma * predicted) / alpha, noise=predicted)
     if kind == "clean":
-        return Estimate(clean=emitted, noise=(x - alpha * emitted) / sigma)
-    return Estimate(clean=alpha * x - sigma * emitted, noise=sigma * x + alpha * emitted)
+        return Estimate(clean=predicted, noise=(x - alpha * predicted) / sigma)
+    return Estimate(clean=alpha * x - sigma * predicted, noise=sigma * x + alpha * predicted)
 
 
 def from_estimate(kind: str, estimate: Estimate, alpha: Clip, sigma: Clip) -> Clip:
-    """What a network of this kind would have emitted to say `estimate`."""
+    """What a network of this kind would have predicted to say `estimate`."""
     return target(kind, estimate.clean, estimate.noise, alpha, sigma)

@@ -1,4 +1,4 @@
-"""The door to sampling: a denoiser and noise in, a clean clip out, one `lax.scan` in between."""
+"""Sampling: run a denoiser from noise to a clean clip, in one `lax.scan`."""
 
 from __future__ import annotations
 
@@ -12,23 +12,29 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from lumiere_jax.diffusion import update
 from lumiere_jax.diffusion.config import DiffusionConfig
 from lumiere_jax.diffusion.estimate import Conditions, Denoise
 from lumiere_jax.diffusion.frames import Clip, frame, rewrite
 from lumiere_jax.diffusion.sampler_config import SamplerConfig
-from lumiere_jax.diffusion.samplers import SAMPLERS, StepCoefficients, renoise, step_levels
+from lumiere_jax.diffusion.samplers import (
+    SAMPLERS,
+    StepCoefficients,
+    StepNoise,
+    apply_renoise,
+    apply_step,
+    renoise,
+    step_levels,
+)
 from lumiere_jax.diffusion.times import from_strength
-from lumiere_jax.diffusion.update import StepNoise
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Hooks:
-    """Called on the host while the sampler runs, inside jit too; not necessarily in order.
+    """Callbacks on the host while the sampler runs, also under jit; not necessarily in order.
 
     Attributes:
-      progress: gets the number of the finished step, from 1.
-      preview: gets that number and the clean estimate, every `every` steps.
+      progress: function of the number of the finished step, from 1.
+      preview: function of that number and the clean estimate, called every `every` steps.
       every: steps between previews; each copies a whole clip to the host.
     """
 
@@ -51,20 +57,22 @@ def sample(
     noise_at: StepNoise | None = None,
     hooks: Hooks | None = None,
 ) -> Clip:
-    """A clean clip from noise; traceable.
+    """Sample clean clips from noise; traceable.
 
     Args:
-      denoise: guided, windowed, thresholded and held as wanted; see `compose`.
-      noise: standard normal, the shape of the clip.
-      conditions: handed to `denoise` at every step.
-      config: the schedule.
-      sampler: which sampler and times; its guidance and thresholding belong to `compose`.
-      key: of the fresh noise, one field a step for the whole clip; unused without fresh noise.
-      times: visit these instead: a list that may rise, or pairs (from, to). CLEAN is below 0.
-      source: a clip to start from, noised to `strength` (SDEdit); the steps are spread below it.
-      strength: in (0, 1], see `times.from_strength`.
-      noise_at: the fresh noise of step i, instead of `key`: noise_at(i)(frame) is [b, h, w, c].
-      hooks: see `Hooks`.
+      denoise: denoiser, guided, windowed, thresholded and held as requested; see `compose`.
+      noise: standard normal array of the shape of the clips.
+      conditions: conditions of the denoiser, the same at every step.
+      config: schedule.
+      sampler: sampler and times; its guidance and thresholding belong to `compose`.
+      key: random key of the fresh noise, one field per step for all clips; unused by a
+        deterministic sampler.
+      times: times to visit instead of the sampler's: a list that may rise, or pairs (from, to).
+        CLEAN is below 0.
+      source: source video to start from, noised to `strength` (SDEdit); the steps are spread below.
+      strength: noise level of the start, in (0, 1], see `times.from_strength`.
+      noise_at: fresh noise of step i, instead of `key`: noise_at(i)(frame) is [b, h, w, c].
+      hooks: callbacks.
 
     Returns:
       The clip, in float32 (float64 if the noise is).
@@ -85,14 +93,14 @@ def sample(
         source = source.astype(x.dtype)
         x = config.add_noise(source, x, jnp.full(x.shape[:1], steps[0, 0], x.dtype))
 
-    weights, rises = _weights(config, sampler, steps)
-    if weights.fresh is not None and noise_at is None:
+    table, rises = _coefficients(config, sampler, steps)
+    if table.fresh is not None and noise_at is None:
         if key is None:
             raise ValueError(f"sampler={sampler.sampler!r} draws fresh noise; pass key=")
         noise_at = _fields(key, x)
-    rows = _rows(steps, weights, rises, x.dtype)
-    step = _step(denoise, conditions, weights, sampler, noise_at, hooks or Hooks(), rises.any())
-    previous = None if weights.previous is None else jnp.zeros_like(x)
+    rows = _rows(steps, table, rises, x.dtype)
+    step = _step(denoise, conditions, sampler, noise_at, hooks or Hooks(), rises.any())
+    previous = None if table.previous is None else jnp.zeros_like(x)
     return jax.lax.scan(step, (x, previous), rows)[0][0]
 
 
@@ -112,10 +120,13 @@ def _fields(key: PRNGKeyArray, x: Clip) -> StepNoise:
     return noise_at
 
 
-def _weights(
+def _coefficients(
     config: DiffusionConfig, sampler: SamplerConfig, steps: np.ndarray
 ) -> tuple[StepCoefficients, np.ndarray]:
-    """The sampler's table, its rising rows replaced by renoising; terms that never occur None."""
+    """Return the sampler's table with rising rows replaced by renoising, and the rising rows.
+
+    Terms that never occur are None.
+    """
     options = {"ddim": {"eta": sampler.eta}, "ddpm": {"variance": sampler.variance}}
     levels = step_levels(config, steps)
     rises = steps[:, 1] > steps[:, 0]
@@ -133,10 +144,10 @@ def _weights(
 
 
 def _rows(
-    steps: np.ndarray, weights: StepCoefficients, rises: np.ndarray, dtype: Any
+    steps: np.ndarray, coefficients: StepCoefficients, rises: np.ndarray, dtype: Any
 ) -> dict[str, Any]:
-    """What the scan reads at each step."""
-    table = {name: value for name, value in vars(weights).items() if value is not None}
+    """Return the arrays that the scan runs over: a row per step."""
+    table = {name: value for name, value in vars(coefficients).items() if value is not None}
     return {
         "index": jnp.arange(len(steps)),
         "rises": jnp.asarray(rises),
@@ -149,24 +160,23 @@ def _rows(
 def _step(
     denoise: Denoise,
     conditions: Conditions,
-    weights: StepCoefficients,
     sampler: SamplerConfig,
     noise_at: StepNoise | None,
     hooks: Hooks,
     any_rise: bool,
 ) -> Callable[..., Any]:
-    """The body of the scan: (x, previous clean estimate), row -> the same at the next time."""
+    """Return the body of the scan: (x, previous clean estimate), row -> both at the next time."""
 
     def fall(x, previous, row):
         estimate = denoise(x, _times(row["time"], x), conditions)
-        moved, kept = update.advance(row, x, estimate, previous, noise_at)
+        moved, kept = apply_step(row, x, estimate, previous, noise_at)
         if sampler.sampler == "heun":
             moved = _heun_correction(denoise, conditions, x, moved, estimate.clean, row)
         _call(hooks, row["index"] + 1, estimate.clean)
         return moved, kept
 
     def rise(x, previous, row):
-        return update.renoise(row, x, noise_at), previous
+        return apply_renoise(row, x, noise_at), previous
 
     def step(carry, row):
         if not any_rise:
@@ -181,14 +191,14 @@ def _times(time: Array, x: Clip) -> Float[Array, " b"]:
 
 
 def _heun_correction(denoise, conditions, x: Clip, moved: Clip, clean: Clip, row: dict) -> Clip:
-    """Heun's second half: the step again, with the mean of the clean estimates at its two ends.
+    """Repeat a step with the mean of the clean estimates at its two ends (Heun's method).
 
-    A trapezoid in alpha / sigma, along which x / sigma moves at the rate `clean`; it is finite at
+    It is a trapezoid in alpha / sigma, along which x / sigma moves at the rate `clean`; it is finite at
     both ends of the schedule, as Karras et al.'s sigma / alpha (arXiv 2206.00364) is not where
     alpha is 0.
     """
 
-    def again(moved):
+    def correct(moved):
         there = denoise(moved, _times(row["to"], x), conditions).clean
         if "x" not in row:
             return there
@@ -198,7 +208,7 @@ def _heun_correction(denoise, conditions, x: Clip, moved: Clip, clean: Clip, row
 
         return rewrite(change, x, (clean, there))
 
-    return jax.lax.cond(row["to"] < 0, lambda moved: moved, again, moved)
+    return jax.lax.cond(row["to"] < 0, lambda moved: moved, correct, moved)
 
 
 def _call(hooks: Hooks, number: Array, clean: Clip) -> None:

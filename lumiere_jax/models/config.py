@@ -1,4 +1,4 @@
-"""What a U-Net is: the numbers that tell the image model, STUNet and SSR apart."""
+"""Configuration of the U-Net, in which the image model, STUNet and SSR differ."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ from typing import Literal
 
 from lumiere_jax.structure import check_fields
 
-# Each bound is several times what any published model of this kind has, and small enough that a
-# network within all of them is described (not allocated) in seconds: a configuration comes from
-# somebody else's file.
+# Each bound is several times that of any published model of this kind, and small enough that a
+# network within all of them is described (not allocated) in seconds: the configuration may come
+# from somebody else's file.
 WIDTH = (1, 1 << 16)  # channels; IF-I-XL has 2,816, T5-XXL 4,096
-HEADS = (1, 1024)  # heads of a layer, and channels of a head
-LEVELS = 8  # seven resizes: multiples of 128 pixels
-BLOCKS = 64  # on the way down in all; IF has 12
-CHANNELS = (1, 512)  # of pixels
+HEADS = (1, 1024)  # heads of a layer; channels of a head
+LEVELS = 8  # with seven resizes, sizes are multiples of 128 pixels
+BLOCKS = 64  # sum over the levels on the way down; IF has 12
+CHANNELS = (1, 512)  # of the input and the output
 KERNEL = (1, 31)
 SCALE = (1e-3, 1e3)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TemporalConfig:
-    """How an image U-Net is inflated (Lumiere, section 3.1).
+    """Temporal half of an inflated image U-Net (Lumiere, section 3.1).
 
     Attributes:
-      kernel: frames that a temporal convolution sees; odd.
-      spatial_kernel: pixels that the inflation block's own 2-D convolution sees; odd.
-      resize: for each spatial resize, finest first, whether time is halved (doubled) with it;
-        all of them when None.
-      attention_layers: L, temporal self-attention layers of a block at the coarsest level.
-      head_dim: width of a temporal attention head.
-      pattern: cosines over frames, height and width of a pattern that the text draws into the
-        first features (`temporal.PatternInflation`; not in the paper); none when None.
+      kernel: size of the temporal convolutions in frames; odd.
+      spatial_kernel: size of the inflation blocks' 2-D convolutions in pixels; odd.
+      resize: True for each spatial resize, finest first, that also halves or doubles the number of
+        frames; all of them when None.
+      attention_layers: number of temporal self-attention layers of a block at the coarsest level,
+        L.
+      head_dim: channels of a temporal attention head.
+      pattern: numbers of cosines over frames, height and width of a pattern that the text adds to
+        the first features (`temporal.PatternInflation`; not in the paper); no pattern when None.
     """
 
     kernel: int = 3
@@ -65,38 +66,40 @@ class TemporalConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class UNetConfig:
-    """The one U-Net; its defaults are those of Imagen and DeepFloyd IF, stage I.
+    """Architecture of the U-Net; the defaults are those of Imagen and DeepFloyd IF, stage I.
 
     Attributes:
-      channels: of each level, finest first (not multipliers).
-      blocks: residual blocks of each level on the way down; one more each on the way up.
-      attention: whether the blocks of each level are followed by spatial attention.
-      self_attention: pixels attend to their frame and the text; to the text alone when False, so
-        that without text nothing attends, in the middle neither.
-      head_dim: width of a spatial attention head.
-      groups: of every GroupNorm but the one over the text, which has 32.
-      epsilon: of every GroupNorm but those of spatial attention, which have 1e-5.
+      channels: channels of each level, finest first (not multipliers).
+      blocks: number of residual blocks of each level on the way down; one more on the way up.
+      attention: True for each level whose blocks are followed by spatial attention.
+      self_attention: True if pixels attend to their frame and the text, False to the text alone; a
+        network of the latter kind without text has no attention at all.
+      head_dim: channels of a spatial attention head.
+      groups: number of groups of every GroupNorm but the one over the text, which has 32.
+      epsilon: number added to the variance in every GroupNorm but those of spatial attention, which
+        have 1e-5.
       activation: "gelu" (exact) or "silu".
-      in_channels: of the video; the low-resolution clip's are added to them.
-      out_channels: of the raw output; twice in_channels where the variance is learned.
-      text_dim: width of the text embedding; a model without text when None.
-      cross_dim: width to which text is projected for attention; text_dim when None.
-      pool_heads: heads of the pooling that puts the text into the time embedding.
-      text_mask: heed the text's padding mask. IF sees its padding (False).
-      time_embedding_dim: width of the time embedding; 4 × channels[0] when None.
-      block_time_activation: an activation before each block's time projection (stage I).
-      embedding_activation: an activation on the summed time embedding (stage II).
-      residual_scale: the sum of a residual block is divided by it (stage II: 1.41423).
-      middle_residual_scale: the same for the two blocks in the middle; residual_scale when None.
-      low_resolution: an upsampled low-resolution clip is concatenated to the video.
-      augmentation: the noise level of that clip is embedded like a time.
-      observed: a zero-started convolution `observation` reads an observed video and its mask.
-      patch: pixels a side that are folded into channels before the first convolution and unfolded
-        after the last (space-to-depth), for large frames.
-      bypass: what is smooth in the low-resolution clip reaches the output past the network, see
-        `layers.Bypass`: a fresh network interpolates. For clean predictions behind a large patch,
-        whose few channels are then left for what interpolation misses.
-      temporal: how it is inflated; an image model when None.
+      in_channels: channels of the video, without those of a low-resolution clip.
+      out_channels: channels of the raw output; twice in_channels if the variance is learned.
+      text_dim: channels of the text embedding; a model without text when None.
+      cross_dim: channels of the text's projection for attention; text_dim when None.
+      pool_heads: number of heads of the pooling that adds the text to the time embedding.
+      text_mask: True to mask the text's padding. IF attends to its padding (False).
+      time_embedding_dim: channels of the time embedding; 4 × channels[0] when None.
+      block_time_activation: True for an activation before each block's time projection (stage I).
+      embedding_activation: True for an activation of the summed time embedding (stage II).
+      residual_scale: divisor of the sum in a residual block (stage II: 1.41423).
+      middle_residual_scale: divisor in the two blocks in the middle; residual_scale when None.
+      low_resolution: True to concatenate an upsampled low-resolution clip to the video.
+      augmentation: True to embed the noise level of that clip like a time.
+      observed: True for a convolution `observation`, zero at first, that reads an observed video
+        and its mask.
+      patch: side in pixels of the squares that are folded into channels before the first
+        convolution and unfolded after the last (space-to-depth), for large frames.
+      bypass: True to add an interpolation of the low-resolution clip to the output, see
+        `layers.Bypass`: a fresh network then interpolates. For clean predictions with a large
+        patch, whose few channels can then represent the difference to the interpolation.
+      temporal: configuration of the temporal half; an image model when None.
     """
 
     channels: tuple[int, ...]
@@ -134,7 +137,9 @@ class UNetConfig:
         self._check_divisions()
         self._check_bypass()
         if self.temporal is not None and self.temporal.pattern and self.text_dim is None:
-            raise ValueError("temporal.pattern is drawn by text: it needs model.text_dim, or None")
+            raise ValueError(
+                "temporal.pattern depends on the text: it needs model.text_dim, or None"
+            )
         resize = self.temporal.resize if self.temporal else None
         if resize is not None and len(resize) != levels - 1:
             raise ValueError(
@@ -186,12 +191,12 @@ class UNetConfig:
 
     @property
     def time_width(self) -> int:
-        """Width of the time embedding."""
+        """Return the number of channels of the time embedding."""
         return self.time_embedding_dim or 4 * self.channels[0]
 
     @property
     def temporal_resize(self) -> tuple[bool, ...]:
-        """For each spatial resize, whether time is resized with it."""
+        """Return True for each spatial resize, finest first, that also resizes time."""
         resizes = len(self.channels) - 1
         if self.temporal is None:
             return (False,) * resizes
@@ -199,10 +204,10 @@ class UNetConfig:
 
     @property
     def temporal_factor(self) -> int:
-        """The number of frames must be divisible by this; 1 for an image model."""
+        """Return the divisor of all valid numbers of frames; 1 for an image model."""
         return 2 ** sum(self.temporal_resize)
 
     @property
     def spatial_factor(self) -> int:
-        """Height and width must be divisible by this."""
+        """Return the divisor of all valid heights and widths."""
         return self.patch * 2 ** (len(self.channels) - 1)

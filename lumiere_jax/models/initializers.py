@@ -1,9 +1,9 @@
-"""How parameters start, drawn leaf by leaf on the host.
+"""Initializers of parameters, drawn leaf by leaf on the host.
 
 A network has hundreds of kernels, and one XLA program that draws them all takes minutes to
-compile. NumPy needs no compiler, gives the same numbers on every platform and for every sharding,
-and holds one leaf at a time. Each module names the start of its parameters in their metadata;
-`Network.init` draws them.
+compile. NumPy does not compile, gives the same numbers on every platform and for every sharding,
+and needs memory for one leaf at a time. Each module names the initializers of its parameters in
+their metadata; `Network.init` calls them.
 """
 
 from __future__ import annotations
@@ -18,24 +18,28 @@ Shape = tuple[int, ...]
 
 
 class Initializer(Protocol):
-    """Draws a parameter of the given shape."""
+    """Function that draws a parameter of a given shape."""
 
     def __call__(self, rng: np.random.Generator, shape: Shape) -> np.ndarray: ...
 
 
 def zeros(rng: np.random.Generator, shape: Shape) -> np.ndarray:
-    """All zero."""
+    """Return zeros."""
     return np.zeros(shape, np.float32)
 
 
 def ones(rng: np.random.Generator, shape: Shape) -> np.ndarray:
-    """All one."""
+    """Return ones."""
     return np.ones(shape, np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
 class Normal:
-    """Normal with the given standard deviation."""
+    """Normal distribution with mean 0.
+
+    Attributes:
+      deviation: standard deviation.
+    """
 
     deviation: float
 
@@ -44,12 +48,15 @@ class Normal:
 
 
 def fan_in(rng: np.random.Generator, shape: Shape) -> np.ndarray:
-    """Normal with variance 1 / inputs, for kernels whose last axis is the output (LeCun 1998)."""
+    """Draw from the normal distribution with variance 1 / inputs (LeCun 1998).
+
+    The last axis is the output; the product of the others is the number of inputs.
+    """
     return Normal(math.prod(shape[:-1]) ** -0.5)(rng, shape)
 
 
 def identity_taps(rng: np.random.Generator, shape: Shape) -> np.ndarray:
-    """A kernel (k, 1, c, c) that passes the middle frame through (Lumiere, appendix B)."""
+    """Return a kernel [k, 1, c, c] that copies the middle frame (Lumiere, appendix B)."""
     kernel = np.zeros(shape, np.float32)
     kernel[shape[0] // 2, 0] = np.eye(*shape[2:])
     return kernel
@@ -57,11 +64,11 @@ def identity_taps(rng: np.random.Generator, shape: Shape) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Interpolation:
-    """A kernel (3, 3, c, p·p·k) from pixels to p×p finer ones each: bilinear interpolation.
+    """Kernel [3, 3, c, p·p·k] that interpolates each pixel bilinearly to p×p finer ones.
 
     Attributes:
-      patch: p.
-      outputs: k, channels of a finer pixel; the first c of them are interpolated, the others zero.
+      patch: finer pixels per side of a pixel, p.
+      outputs: channels of a finer pixel, k; the first c are interpolated, the others zero.
     """
 
     patch: int
@@ -75,5 +82,5 @@ class Interpolation:
 
 
 def metadata(kernel: Initializer) -> dict[str, dict[str, Initializer]]:
-    """Keyword arguments of `nnx.Linear` and `nnx.Conv`: this kernel, and a bias from zero."""
+    """Return keyword arguments of `nnx.Linear` and `nnx.Conv`: this kernel, and a zero bias."""
     return {"kernel_metadata": {"initializer": kernel}, "bias_metadata": {"initializer": zeros}}

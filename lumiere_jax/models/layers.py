@@ -1,7 +1,7 @@
-"""Layers that the image half of every network is made of.
+"""Layers of the spatial half of every network.
 
-Activations are videos [b, t, h, w, c], also where t = 1: spatial layers treat frames as further
-members of the batch, and what belongs to a clip (time, text) stays one per clip.
+Activations are videos [b, t, h, w, c], also if t = 1: spatial layers treat frames as further
+examples of the batch, and time and text have one entry per clip.
 """
 
 from __future__ import annotations
@@ -19,24 +19,33 @@ from lumiere_jax.models import initializers
 from lumiere_jax.models.attention import attend
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    # Imagen and DeepFloyd IF use the exact erf form; the tanh form moves outputs by 1e-3.
+    # Imagen and DeepFloyd IF use the exact erf form; the tanh form changes outputs by 1e-3.
     "gelu": lambda x: jax.nn.gelu(x, approximate=False),
     "silu": jax.nn.silu,
 }
 Resize = Literal["down", "up"] | None
-# Modules only hold shapes: `Network.init` draws the values that their metadata names.
+# Modules need only shapes: `Network.init` calls the initializers that their metadata names.
 PLACEHOLDER = {"kernel_init": nnx.initializers.zeros_init()}
 
 
 def widen(dtype: jnp.dtype) -> jnp.dtype:
-    """The dtype that statistics and softmax are computed in: at least float32."""
+    """Return the dtype for statistics and softmax: `dtype`, or float32 if that is wider."""
     return jnp.promote_types(dtype, jnp.float32)
 
 
 def convolution(
     channels_in: int, channels_out: int, size: int, *, dtype, rngs, zero: bool = False
 ) -> nnx.Conv:
-    """A `size`×`size` convolution over height and width that keeps them (frames fold in)."""
+    """Return a `size`×`size` convolution over height and width that does not change the size.
+
+    Args:
+      channels_in: channels of the input [..., h, w, c]; frames are further examples.
+      channels_out: channels of the output.
+      size: side of the kernel in pixels; odd.
+      dtype: compute dtype.
+      rngs: keys of the parameters.
+      zero: True for a kernel that starts at zero.
+    """
     pad = size // 2
     return nnx.Conv(
         channels_in,
@@ -51,7 +60,7 @@ def convolution(
 
 
 def linear(channels_in: int, channels_out: int, *, dtype, rngs, zero: bool = False) -> nnx.Linear:
-    """A dense layer over the last axis, optionally started at zero."""
+    """Return a dense layer over the last axis; its kernel starts at zero if `zero`."""
     return nnx.Linear(
         channels_in,
         channels_out,
@@ -63,10 +72,10 @@ def linear(channels_in: int, channels_out: int, *, dtype, rngs, zero: bool = Fal
 
 
 class GroupNorm(nnx.Module):
-    """Group normalisation (arXiv 1803.08494) of every frame, or of every text, on its own.
+    """Group normalization (arXiv 1803.08494) of every frame, or of every text, separately.
 
-    The statistics are taken per channel first and combined per group on the tiny result, so that
-    normalising, scaling and shifting are one multiply and one add per element of the large array.
+    It computes the statistics of channels first and combines them for groups, so that
+    normalizing, scaling and shifting are one multiplication and one addition per element.
     """
 
     def __init__(self, channels: int, groups: int, *, epsilon: float = 1e-5, dtype, rngs):
@@ -80,12 +89,13 @@ class GroupNorm(nnx.Module):
         modulation: tuple[jax.Array, jax.Array] | None = None,
         mask: Bool[Array, "b l"] | None = None,
     ) -> Float[Array, "..."]:
-        """Normalises videos [b, t, h, w, c] per frame, or sequences [b, l, c] per sequence.
+        """Normalize each frame of videos, or each sequence.
 
         Args:
-          x: the array; statistics are taken over h and w, or over l.
-          modulation: (scale, shift) [b, c] of the time embedding: y · (1 + scale) + shift.
-          mask: [b, l] for sequences, which positions count; all of them when None.
+          x: videos [b, t, h, w, c], with statistics over h and w, or sequences [b, l, c], over l.
+          modulation: scale and shift of the time embedding, [b, c] each: y · (1 + scale) + shift;
+            for videos.
+          mask: True for the positions of sequences that statistics include, [b, l]; all when None.
         """
         wide = x.astype(widen(self.dtype))
         axes = (2, 3) if x.ndim == 5 else (1,)
@@ -105,7 +115,7 @@ class GroupNorm(nnx.Module):
 
 
 def resize_spatial(x: Float[Array, "b t h w c"], resize: Resize) -> Float[Array, "b t i j c"]:
-    """Halves height and width by averaging 2×2 pixels, or doubles them by repetition."""
+    """Halve height and width by averaging 2×2 pixels, or double them by repetition."""
     b, t, h, w, c = x.shape
     if resize == "down":
         return x.reshape(b, t, h // 2, 2, w // 2, 2, c).mean((3, 5))
@@ -115,8 +125,10 @@ def resize_spatial(x: Float[Array, "b t h w c"], resize: Resize) -> Float[Array,
 
 
 class ResidualBlock(nnx.Module):
-    """The residual block of Imagen and IF: scale and shift from the time embedding, and a resize
-    inside the block, before its first convolution, where the block changes the resolution."""
+    """The residual block of Imagen and IF, with scale and shift from the time embedding.
+
+    A block that changes the resolution resizes before its first convolution.
+    """
 
     def __init__(self, channels_in, channels_out, config, *, resize: Resize = None, dtype, rngs):
         norm = dict(epsilon=config.epsilon, dtype=dtype, rngs=rngs)
@@ -153,13 +165,13 @@ class ResidualBlock(nnx.Module):
 class SpatialAttention(nnx.Module):
     """Attention of every pixel to its own frame and to the text, or to the text alone.
 
-    Text keys and values, projected from the text, stand beside the image's own (Imagen, section
-    2.3; `AttnAddedKVProcessor` in diffusers). This is the only way words reach the network apart
-    from the pooled vector in the time embedding.
+    Keys and values projected from the text are concatenated with those of the image (Imagen,
+    section 2.3; `AttnAddedKVProcessor` in diffusers). Only this and the pooled vector in the time
+    embedding depend on the text.
     """
 
     def __init__(self, channels: int, config, *, dtype, rngs):
-        # 1e-5 whatever the network's other norms have: so does diffusers, for every checkpoint.
+        # 1e-5 whatever the network's other norms have, as in diffusers for every checkpoint.
         norm = dict(epsilon=1e-5, dtype=dtype, rngs=rngs)
         self.heads = channels // config.head_dim
         self.masked = config.text_mask
@@ -171,7 +183,7 @@ class SpatialAttention(nnx.Module):
             self.value = linear(channels, channels, dtype=dtype, rngs=rngs)
         self.reads_text = config.text_dim is not None
         if self.reads_text:
-            # 32 groups whatever the network's other norms have: so do IF's checkpoints.
+            # 32 groups whatever the network's other norms have, as in IF's checkpoints.
             self.text_norm = GroupNorm(config.cross_dim, 32, **norm)
             self.text_key = linear(config.cross_dim, channels, dtype=dtype, rngs=rngs)
             self.text_value = linear(config.cross_dim, channels, dtype=dtype, rngs=rngs)
@@ -186,7 +198,7 @@ class SpatialAttention(nnx.Module):
         b, t, h, w, c = x.shape
         mask = mask if self.masked else None
         normed = self.norm(x)
-        # Without self-attention all frames of a clip share their keys, and can be one query axis.
+        # Without self-attention all frames of a clip have the same keys and can be one query axis.
         rows = (b * t, h * w) if self.self_attention else (b, t * h * w)
         query = self._split(self.query(normed).reshape(*rows, c))
         keys, values, lengths = [], [], None
@@ -194,8 +206,8 @@ class SpatialAttention(nnx.Module):
             keys.append(self._split(self.key(normed).reshape(*rows, c)))
             values.append(self._split(self.value(normed).reshape(*rows, c)))
         if self.reads_text:
-            # Text stands after the image's keys, so that its padding is the end of the sequence:
-            # attention does not care about the order, and kernels want a length, not a mask.
+            # The text comes after the image's keys, so that its padding ends the sequence:
+            # attention does not depend on the order, and kernels take a length, not a mask.
             text = self.text_norm(text, mask=mask)
             repeats = rows[0] // b
             keys.append(jnp.repeat(self._split(self.text_key(text)), repeats, axis=0))
@@ -211,7 +223,12 @@ class SpatialAttention(nnx.Module):
 
 
 def sinusoid(position: Float[Array, "..."], width: int) -> Float[Array, "... d"]:
-    """Cosines, then sines, of `position` at `width`/2 frequencies from 1 to 1e-4 (Transformer)."""
+    """Return cosines, then sines, of positions at d/2 frequencies from 1 to 1e-4 (Transformer).
+
+    Args:
+      position: positions, any shape.
+      width: number of cosines and sines, d.
+    """
     half = width // 2
     frequencies = jnp.exp(-math.log(10_000) * jnp.arange(half) / half).astype(position.dtype)
     angles = position[..., None] * frequencies
@@ -219,10 +236,10 @@ def sinusoid(position: Float[Array, "..."], width: int) -> Float[Array, "... d"]
 
 
 class Bypass(nnx.Module):
-    """What is smooth in the low-resolution clip, past the network to its output.
+    """Interpolation of the low-resolution clip, to be added to the network's output.
 
     The mean of each patch, scaled by the time embedding, then a convolution that starts as
-    bilinear interpolation. The noise on the clip hardly passes: a patch averages it.
+    bilinear interpolation. The mean also removes most of the noise on the clip.
     """
 
     def __init__(self, config, *, dtype, rngs):
@@ -266,14 +283,14 @@ class TimeEmbedding(nnx.Module):
         self.linear_out = linear(config.time_width, config.time_width, dtype=dtype, rngs=rngs)
 
     def __call__(self, time: Float[Array, "b"]) -> Float[Array, "b e"]:
-        # bfloat16 cannot tell neighbouring times apart: the sinusoid is at least float32.
+        # bfloat16 rounds neighbouring times to the same number: the sinusoid is at least float32.
         steps = time.astype(widen(self.dtype)) * 1000
         features = sinusoid(steps, self.width).astype(self.dtype)
         return self.linear_out(self.activate(self.linear_in(features)))
 
 
 class TextPooling(nnx.Module):
-    """One vector for a whole text: attention from its mean to its tokens (Imagen, section 2.3)."""
+    """Pooling of a text to one vector by attention of its mean to its tokens (Imagen, sec. 2.3)."""
 
     def __init__(self, config, *, dtype, rngs):
         width, self.heads, self.masked = config.text_dim, config.pool_heads, config.text_mask
@@ -300,7 +317,7 @@ class TextPooling(nnx.Module):
         where = None if mask is None else mask[..., None]
         mean = jnp.mean(text, 1, keepdims=True, where=where)
         mean = mean + self.position[...].astype(text.dtype)
-        # The mean stands first, and right-padding stays at the end.
+        # The mean comes first, so that the padding is still at the end.
         tokens = jnp.concatenate([mean, text], 1)
         lengths = None if mask is None else 1 + mask.sum(-1)
         query, key, value = (

@@ -1,8 +1,8 @@
-"""One door for every network: a configuration in, a pair of pure functions out.
+"""Networks as pure functions, made from their configurations.
 
-Flax NNX modules define the networks, but nothing outside this folder sees a module. The framework
-sees `init(key) -> params` and `apply(params, …)`, where `params` is a nested dictionary of arrays
-with string keys: it can be sharded, saved, frozen in parts or interpolated without knowing Flax.
+Flax NNX modules define the networks, but no code outside this folder uses a module. It calls
+`init(key) -> params` and `apply(params, …)`, where `params` is a nested dictionary of arrays with
+string keys, which can be sharded, saved, frozen in parts or interpolated without Flax.
 """
 
 from __future__ import annotations
@@ -22,21 +22,22 @@ Params = dict[str, Any]
 
 
 def default_dtype() -> jnp.dtype:
-    """Compute dtype where none is asked for: float32 on CPU, bfloat16 on accelerators."""
+    """Return the default compute dtype: float32 on CPU, bfloat16 on accelerators."""
     return jnp.dtype(jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16)
 
 
 class _Keys:
-    """A key for each parameter, in the place of `nnx.Rngs`.
+    """A key for each parameter, used instead of `nnx.Rngs`.
 
-    The counter is a plain number: that of `nnx.Rngs` is a variable, and tracing a few hundred of
-    its updates takes most of the time that it takes to describe a network.
+    The counter is a plain number: that of `nnx.Rngs` is a variable, and tracing a few hundred
+    updates of it took most of the time to describe a network.
     """
 
     def __init__(self, key: jax.Array):
         self._key, self._count = key, 0
 
     def params(self) -> jax.Array:
+        """Return the next key."""
         self._count += 1
         return jax.random.fold_in(self._key, self._count)
 
@@ -45,8 +46,8 @@ class Network:
     """A network as pure functions of its parameters.
 
     Attributes:
-      config: the dataclass that describes the architecture, and nothing else.
-      dtype: compute dtype. Parameters are stored in whatever dtype they are given in.
+      config: dataclass that describes the architecture and nothing else.
+      dtype: compute dtype; parameters keep their own.
     """
 
     def __init__(self, config: Any, build: Callable[[Any], nnx.Module], dtype: jnp.dtype):
@@ -61,28 +62,27 @@ class Network:
         }
 
     def shapes(self) -> Params:
-        """The parameter tree as `jax.ShapeDtypeStruct`s: nothing is allocated."""
+        """Return the parameter tree as `jax.ShapeDtypeStruct`s, without allocating anything."""
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), self._shapes)
 
     def init(
         self, key: jax.Array, *, shardings: Params | None = None, given: Params | None = None
     ) -> Params:
-        """Fresh float32 parameters, drawn leaf by leaf on the host (see `models.initializers`).
+        """Draw float32 parameters, leaf by leaf on the host (see `models.initializers`).
 
         Args:
-          key: a JAX random key; the same one gives the same numbers whatever the sharding.
-          shardings: where each parameter goes, a tree of `jax.sharding.Sharding`; the default
-            device when None.
-          given: parameters to take as they are, a part of the tree; only the others are drawn.
+          key: JAX random key; the same key gives the same numbers with every sharding.
+          shardings: tree of `jax.sharding.Sharding`; the default device when None.
+          given: part of the parameter tree that is returned unchanged; only the rest is drawn.
 
         Raises:
-          ValueError: `given` holds parameters that this network has not, or of other shapes.
-          TypeError: called under a JAX transformation; `shapes()` serves there.
+          ValueError: `given` has parameters that this network does not have, or of other shapes.
+          TypeError: called under a JAX transformation; use `shapes()` there.
         """
         if isinstance(key, jax.core.Tracer):
             raise TypeError(
                 "Network.init draws on the host: call it outside jax.jit, with shardings= where "
-                "the parameters are to be divided; Network.shapes() gives shapes for nothing"
+                "the parameters are to be divided; Network.shapes() gives the shapes alone"
             )
         seed = np.asarray(jax.random.key_data(key)).astype(np.uint64)
         places = None if shardings is None else traverse_util.flatten_dict(shardings, sep="/")
@@ -101,14 +101,14 @@ class Network:
             raise ValueError(
                 f"{path} names no initializer: give its nnx.Param the metadata `initializer`"
             )
-        # The path is part of the seed: a parameter's start does not depend on its neighbours.
+        # The path is part of the seed: a parameter's value does not depend on the other ones.
         rng = np.random.Generator(np.random.Philox([*seed, zlib.crc32(path.encode())]))
         return initializer(rng, shape.shape).astype(shape.dtype)
 
     def apply(self, params: Params, *args: Any, **kwargs: Any) -> jax.Array:
-        """Runs the network with `params`; the arguments are those of its module's `__call__`.
+        """Run the network with `params` and the arguments of its module's `__call__`.
 
-        Compiled where it is called on its own; inside `jax.jit` it becomes part of that program.
+        It is compiled, unless inside of `jax.jit`, where it becomes part of that program.
         """
         return self._compiled(params, *args, **kwargs)
 
@@ -135,12 +135,13 @@ def _check_given(params: dict[str, Any], shapes: dict[str, jax.ShapeDtypeStruct]
 
 @functools.lru_cache(maxsize=64)
 def network(config: Any, *, dtype: Any = None, remat: bool = False) -> Network:
-    """The network that `config` describes.
+    """Return the network that a configuration describes.
 
     Args:
-      config: a `UNetConfig` (image model, STUNet, super-resolution) or a `T5Config`.
+      config: `UNetConfig` (image model, STUNet, super-resolution) or `T5Config`.
       dtype: compute dtype; float32 on CPU and bfloat16 on accelerators when None.
-      remat: recompute each block's activations in the backward pass instead of keeping them.
+      remat: True to recompute each block's activations in the backward pass instead of storing
+        them.
 
     Raises:
       TypeError: no network has a configuration of this type.

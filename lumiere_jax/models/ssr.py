@@ -1,7 +1,7 @@
-"""SSR, the spatial super-resolution network: the one U-Net, given a low-resolution clip.
+"""Resizing for SSR, the spatial super-resolution network: the U-Net with a low-resolution clip.
 
-The low-resolution clip is brought to the output's size, noised a little, and stands beside the
-noisy clip in the first convolution; the amount of noise is embedded like a time (Saharia et al.
+The low-resolution clip is upsampled to the output's size, noised a little, and concatenated to the
+noisy clip before the first convolution; the noise level is embedded like a time (Saharia et al.
 2022, arXiv 2205.11487, section 2.4; Lumiere, section 3.2).
 """
 
@@ -13,38 +13,39 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from lumiere_jax.interpolation import half_pixel_positions, interpolation_matrix
+
 Upsampling = Literal["half_pixel", "align_corners"]
 
 
 def interpolation(
     size: int, larger: int, rule: Upsampling = "half_pixel"
 ) -> Float[np.ndarray, "larger size"]:
-    """The matrix that interpolates `size` samples linearly to `larger` of them.
+    """Return the matrix that interpolates `size` pixels linearly to `larger` pixels.
 
     Args:
-      size, larger: pixels before and after.
-      rule: "half_pixel" keeps pixels' areas aligned; "align_corners" keeps the centres of the
+      size: number of pixels before.
+      larger: number of pixels after.
+      rule: "half_pixel" aligns the pixels' areas; "align_corners" aligns the centres of the
         outermost pixels, as DeepFloyd IF does. They differ visibly at the border.
 
     Raises:
       ValueError: an unknown rule.
     """
     if rule == "half_pixel":
-        position = (np.arange(larger) + 0.5) * size / larger - 0.5
+        positions = half_pixel_positions(size, larger)
     elif rule == "align_corners":
-        position = np.linspace(0, size - 1, larger)
+        positions = np.linspace(0, size - 1, larger)
     else:
         raise ValueError(f"upsampling={rule!r} is neither 'half_pixel' nor 'align_corners'")
-    position = position.clip(0, size - 1)
-    distance = np.abs(position[:, None] - np.arange(size))
-    return np.maximum(1 - distance, 0)
+    return interpolation_matrix(positions, size)
 
 
 def downsample(video: Float[Array, "b t h w c"], factor: int) -> Float[Array, "b t i j c"]:
-    """Every frame by area: a pixel is the mean of the factor × factor that it stands for.
+    """Downsample every frame by area: a pixel is the mean of factor × factor pixels.
 
     Raises:
-      ValueError: a side that the factor does not divide.
+      ValueError: the factor does not divide a side.
     """
     b, t, h, w, c = video.shape
     if h % factor or w % factor:
@@ -59,7 +60,7 @@ def upsample(
     width: int,
     rule: Upsampling = "half_pixel",
 ) -> Float[Array, "b t i j c"]:
-    """Interpolates every frame bilinearly to height × width."""
+    """Interpolate every frame bilinearly to height × width."""
     rows = jnp.asarray(interpolation(video.shape[2], height, rule), video.dtype)
     columns = jnp.asarray(interpolation(video.shape[3], width, rule), video.dtype)
     return jnp.einsum("ih,jw,bthwc->btijc", rows, columns, video)

@@ -1,4 +1,4 @@
-"""STUNet: an image U-Net and its temporal half, and how one becomes the other.
+"""STUNet as an image U-Net and a temporal half.
 
 An image checkpoint is the spatial half of a video model. Inflating it means adding a fresh
 temporal half, with which the video model still computes the image model (Lumiere, section 3.1,
@@ -16,43 +16,60 @@ from flax import traverse_util
 from lumiere_jax.models.config import TemporalConfig, UNetConfig
 from lumiere_jax.models.network import Network, Params, network
 
-TEMPORAL = "temporal"
-OBSERVATION = "observation"
+VIDEO_MODULES = frozenset({"temporal", "observation"})
+"""Modules that only video models have: the temporal half, and the convolution that reads an
+observed video. A parameter is spatial, and so the image model's, if its path names none of them."""
 
 
-def inflate(config: UNetConfig, temporal: TemporalConfig) -> UNetConfig:
-    """The video model whose spatial half is the image model `config`."""
-    return dataclasses.replace(config, temporal=temporal)
+def is_spatial(path: str) -> bool:
+    """Return True for a parameter of the image model, False for one that only a video model has.
 
-
-def spatial_half(config: UNetConfig) -> UNetConfig:
-    """The image model inside a video model; it takes any number of frames, each on its own."""
-    return dataclasses.replace(config, temporal=None)
+    Args:
+      path: '/'-joined path in the parameter tree, such as "down_0_block_1/temporal/norm/scale".
+    """
+    return VIDEO_MODULES.isdisjoint(path.split("/"))
 
 
 def spatial_params(params: Mapping) -> Params:
-    """The parameters of the spatial half: every path without the component `temporal`."""
+    """Return the spatial parameters of a tree: those of the image model."""
     return {
         name: spatial_params(value) if isinstance(value, Mapping) else value
         for name, value in params.items()
-        if name != TEMPORAL
+        if is_spatial(name)
     }
 
 
+def spatial_half(config: UNetConfig) -> UNetConfig:
+    """Return the image model inside a video model, whose parameters are `spatial_params`.
+
+    It takes any number of frames, each on its own.
+    """
+    return dataclasses.replace(config, temporal=None, observed=False)
+
+
+def image_network(config: UNetConfig, **options) -> Network:
+    """Return the network of the spatial half; `options` are those of `network`."""
+    return network(spatial_half(config), **options)
+
+
+def inflate(config: UNetConfig, temporal: TemporalConfig) -> UNetConfig:
+    """Return the video model whose spatial half is the image model `config`."""
+    return dataclasses.replace(config, temporal=temporal)
+
+
 def inflate_params(video: Network, image: Params, key: jax.Array, **options) -> Params:
-    """Parameters of the video model: the image model's own and a fresh temporal half.
+    """Return parameters of the video model: the image model's own and a fresh temporal half.
 
     Args:
-      video: the network of `inflate(config, …)`.
+      video: network of `inflate(config, …)`.
       image: parameters of the image model, kept as they are (dtype and sharding too).
-      key: of the fresh half.
+      key: random key of the fresh half.
       **options: `shardings` for the fresh half (see `Network.init`).
 
     Raises:
       ValueError: `image` is not the spatial half of `video`; names a path that differs.
     """
-    missing = flat_paths(network(spatial_half(video.config)).shapes()) - flat_paths(image)
-    missing = {path for path in missing if not path.startswith(OBSERVATION)}
+    missing = flat_paths(image_network(video.config).shapes()) - flat_paths(image)
     if missing:
         raise ValueError(
             f"the image model lacks {len(missing)} parameters of the video model's spatial half, "
@@ -61,11 +78,6 @@ def inflate_params(video: Network, image: Params, key: jax.Array, **options) -> 
     return video.init(key, given=image, **options)
 
 
-def image_network(config: UNetConfig, **options) -> Network:
-    """The network of the spatial half."""
-    return network(spatial_half(config), **options)
-
-
 def flat_paths(params: Params) -> set[str]:
-    """The '/'-joined paths of a parameter tree."""
+    """Return the '/'-joined paths of a parameter tree."""
     return set(traverse_util.flatten_dict(params, sep="/"))

@@ -1,8 +1,8 @@
-"""The T5 v1.1 encoder (also ByT5), which turns tokens into the text states the U-Net reads.
+"""The T5 v1.1 encoder (also ByT5), which computes the text embedding of the U-Net from tokens.
 
 Architecture: "Exploring the Limits of Transfer Learning" (arXiv 1910.10683) with the v1.1 changes
-of "GLU Variants Improve Transformer" (arXiv 2002.05202): pre-normalised blocks, RMSNorm without a
-mean, no biases, one table of relative-position biases shared by every block, no 1/√d in the logits,
+of "GLU Variants Improve Transformer" (arXiv 2002.05202): normalization before each layer, RMSNorm
+without a mean, no biases, one table of relative-position biases for all blocks, no 1/√d in logits,
 and a feed-forward layer gated by a tanh-form GELU.
 """
 
@@ -22,18 +22,18 @@ from lumiere_jax.structure import check_fields
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class T5Config:
-    """Shape of a T5 v1.1 encoder.
+    """Architecture of a T5 v1.1 encoder.
 
     Attributes:
       vocabulary_size: rows of the token embedding.
       width: channels of the residual stream and of the output, d.
       feed_forward: hidden channels of the gated feed-forward layer.
-      heads: attention heads.
-      head_dim: channels a head; heads × head_dim need not equal the width.
+      heads: number of attention heads.
       layers: number of blocks.
+      head_dim: channels of a head; heads × head_dim need not equal the width.
       buckets: rows of the relative-position table, half of them for each direction.
-      max_distance: tokens further apart than this share the last bucket.
-      norm_epsilon: added to the mean square in RMSNorm.
+      max_distance: distance in tokens from which on all share the last bucket.
+      norm_epsilon: number added to the mean square in RMSNorm.
     """
 
     vocabulary_size: int
@@ -47,9 +47,9 @@ class T5Config:
     norm_epsilon: float = 1e-6
 
     def __post_init__(self):
-        # Several times what any published T5 has (XXL: 4,096 wide, 24 layers; ByT5-XXL: 12,352
-        # hidden, 36 layers; mT5: 250,112 tokens), so that a file cannot ask for a network without
-        # end.
+        # Several times those of any published T5 (XXL: 4,096 wide, 24 layers; ByT5-XXL: 12,352
+        # hidden, 36 layers; mT5: 250,112 tokens), so that no file can describe a network without
+        # limit.
         heads = dict.fromkeys(("heads", "head_dim"), (1, 1024))
         check_fields(
             self,
@@ -59,7 +59,7 @@ class T5Config:
                 "width": (1, 1 << 16),
                 "feed_forward": (1, 1 << 18),
                 "layers": (1, 128),
-                "buckets": (4, 4096),  # less leaves a direction without an exact bucket
+                "buckets": (4, 4096),  # fewer: a direction without an exact bucket
                 "max_distance": (2, 1 << 20),
             },
             ranges={"norm_epsilon": (1e-12, 1)},
@@ -72,7 +72,10 @@ class T5Config:
 
     @classmethod
     def preset(cls, name: str) -> T5Config:
-        """The published encoder of that name: `small` … `xxl`, `byt5_small` … `byt5_xxl`, `demo`.
+        """Return the configuration of a published encoder, or of the demo's.
+
+        Args:
+          name: `small`, …, `xxl`, `byt5_small`, …, `byt5_xxl`, or `demo`.
 
         Raises:
           ValueError: no preset has this name.
@@ -103,7 +106,7 @@ _PRESETS = {
     "byt5_large": _sizes(384, 1536, 3840, 16, 36),
     "byt5_xl": _sizes(384, 2560, 6720, 32, 36),
     "byt5_xxl": _sizes(384, 4672, 12352, 64, 36),
-    # Byte level and trainable from nothing on a laptop.
+    # Of bytes, and small enough to be trained from scratch on a laptop.
     "demo": {**_sizes(384, 64, 128, 4, 2), "head_dim": 16},
 }
 
@@ -111,16 +114,16 @@ _PRESETS = {
 def relative_position_bucket(
     distance: Int[np.ndarray, "..."], buckets: int, max_distance: int
 ) -> Int[np.ndarray, "..."]:
-    """Bucket of each signed distance `key position − query position`.
+    """Return the bucket of each signed distance `key position − query position`.
 
-    Half of the buckets serve keys after the query. In each half, short distances have a bucket of
+    Half of the buckets are for keys after the query. In each half, short distances have a bucket of
     their own and longer ones share logarithmic buckets up to `max_distance` (arXiv 1910.10683,
     section 2.1).
     """
     half = buckets // 2
     exact = half // 2
     magnitude = np.abs(distance)
-    # float32 throughout: the published weights were trained with its rounding of the edges.
+    # In float32: the published models were trained with its rounding of the buckets' edges.
     ratio = np.maximum(magnitude, 1).astype(np.float32) / np.float32(exact)
     scale = np.float32(np.log(max_distance / exact))
     logarithmic = exact + (np.log(ratio) / scale * np.float32(half - exact)).astype(np.int32)
@@ -129,7 +132,7 @@ def relative_position_bucket(
 
 
 class RelativeBias(nnx.Module):
-    """One learned number a head and relative-position bucket, added to every block's logits."""
+    """A learned number per head and relative-position bucket, added to every block's logits."""
 
     def __init__(self, config: T5Config, *, rngs: nnx.Rngs):
         self.buckets, self.max_distance = config.buckets, config.max_distance
@@ -144,7 +147,7 @@ class RelativeBias(nnx.Module):
 
 
 def _linear(inputs: int, outputs: int, deviation: float, dtype: jnp.dtype, rngs: nnx.Rngs):
-    """A linear layer without bias, started with the given standard deviation as T5 does."""
+    """Return a linear layer without bias whose kernel starts with a given standard deviation."""
     return nnx.Linear(
         inputs,
         outputs,
@@ -173,7 +176,7 @@ class Attention(nnx.Module):
         width, inner = config.width, config.heads * config.head_dim
         self.heads = config.heads
         self.norm = _norm(config, dtype, rngs)
-        # The query's smaller start takes the place of 1/√d in the logits.
+        # The smaller initial query replaces 1/√d in the logits.
         query_deviation = (width * config.head_dim) ** -0.5
         self.query = _linear(width, inner, query_deviation, dtype, rngs)
         self.key = _linear(width, inner, width**-0.5, dtype, rngs)
@@ -227,13 +230,13 @@ class Block(nnx.Module):
 
 
 class T5Encoder(nnx.Module):
-    """Tokens in, one state a token out.
+    """Map from tokens to one vector per token, the text embedding.
 
     Args:
-      config: the architecture.
+      config: architecture.
       dtype: compute dtype. bfloat16 works, float16 overflows in the larger sizes.
-      remat: recompute each block in the backward pass.
-      rngs: the start of the parameters.
+      remat: True to recompute each block in the backward pass.
+      rngs: keys of the parameters.
     """
 
     def __init__(self, config: T5Config, *, dtype: jnp.dtype, remat: bool = False, rngs: nnx.Rngs):
@@ -254,12 +257,12 @@ class T5Encoder(nnx.Module):
     def __call__(
         self, tokens: Int[Array, "b l"], mask: Bool[Array, "b l"] | None = None
     ) -> Float[Array, "b l d"]:
-        """Text states at every position, padding included.
+        """Return the text embedding at every position, padding included.
 
         Args:
-          tokens: token ids.
-          mask: True at real tokens. It hides padding from the others as keys only: padded
-            positions are computed too, since Imagen-like models read them. None: nothing hidden.
+          tokens: token ids, [b, l].
+          mask: True at tokens that others attend to, [b, l]; all when None. Padded positions are
+            computed too, since models like Imagen read them.
         """
         run = nnx.remat(Block.__call__) if self.remat else Block.__call__
         x = self.token_embedding(tokens)

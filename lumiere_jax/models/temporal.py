@@ -1,7 +1,7 @@
-"""What turns an image model into a video model: inflation blocks and temporal resizes.
+"""Modules that make a video model of an image model: inflation blocks and temporal resizes.
 
-Lumiere (arXiv 2401.12945), section 3.1 and figure 4. Every module here is the identity, or the
-nearest-neighbour resize, when it is fresh: an inflated network starts as the image model.
+Lumiere (arXiv 2401.12945), section 3.1 and figure 4. Every module starts as the identity, or as the
+nearest-neighbour resize: an inflated network starts as the image model.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ from lumiere_jax.models.layers import (
 
 
 class TemporalConv(nnx.Module):
-    """A 1-D convolution over frames, of every pixel on its own.
+    """A 1-D convolution over the frames of every pixel.
 
-    It runs as a 2-D convolution with a (k, 1) kernel over [b, t, h·w, c]: on an H100 that reaches
-    557 TFLOP/s, a 3-D convolution with the same kernel 136.
+    It runs as a 2-D convolution with a (k, 1) kernel over [b, t, h·w, c]: in a probe of the
+    operation alone (not of a training step) on an H100 that reached 557 TFLOP/s, a 3-D convolution
+    with the same kernel 136.
     """
 
     def __init__(
         self, channels: int, size: int, *, stride: int = 1, identity: bool = False, dtype, rngs
     ):
-        # Explicit padding: SAME pads an even length on the right only when it strides, and would
-        # keep frames 1, 3, 5 … instead of 0, 2, 4 ….
+        # Explicit padding: SAME with a stride pads even lengths only on the right, and would keep
+        # frames 1, 3, 5 … instead of 0, 2, 4 ….
         pad = size // 2
         self.conv = nnx.Conv(
             channels,
@@ -58,10 +59,10 @@ class TemporalConv(nnx.Module):
 
 
 class ConvInflation(nnx.Module):
-    """Convolution-based inflation block, beside every spatial block but the coarsest (figure 4b).
+    """Convolution-based inflation block, after all spatial blocks but the coarsest (figure 4b).
 
     2-D convolution → norm, activation → 1-D temporal convolution → norm, activation → projection
-    that starts at zero; the result is added to what the pre-trained layers put out.
+    that starts at zero; the result is added to the output of the pre-trained layers.
     """
 
     def __init__(self, channels: int, config, *, dtype, rngs):
@@ -86,8 +87,8 @@ class AttentionInflation(nnx.Module):
     """Attention-based inflation block, at the coarsest level (figure 4c).
 
     L layers of self-attention over the frames of every pixel, then a projection that starts at
-    zero; the result is added to what the pre-trained layers put out. Frames are told apart by
-    sinusoids, so that a clip of another length needs no new parameters.
+    zero; the result is added to the output of the pre-trained layers. The positions of frames are
+    sinusoids, so that a clip of another length does not need new parameters.
     """
 
     def __init__(self, channels: int, config, *, dtype, rngs):
@@ -107,13 +108,12 @@ class AttentionInflation(nnx.Module):
 
 
 class PatternInflation(nnx.Module):
-    """Adds a smooth pattern over space and time that words and diffusion time draw.
+    """A smooth pattern over space and time that depends on the text and the diffusion time.
 
-    Not in the paper. Its coefficients on products of cosines come from one hidden layer, the
-    largest value of which over all tokens counts, and a projection that starts at zero. It is how a
-    small model comes to expect what "moves left" means before anything is to be seen: in noise,
-    convolutions know of a place or a moment only through their padding, and words that differ in
-    nothing else are nearly one in the pooled text.
+    Not in the paper. The pattern is a sum of products of cosines. Its coefficients come from a
+    hidden layer, the maximum over all tokens, and a projection that starts at zero. With it a small
+    model can represent "moves left" at high noise: there, convolutions know a pixel's place and
+    time only through their padding, and texts that differ in one word are nearly equal when pooled.
     """
 
     def __init__(self, channels: int, config, *, dtype, rngs):
@@ -134,16 +134,17 @@ class PatternInflation(nnx.Module):
         text: Float[Array, "b l d"],
         mask: Bool[Array, "b l"] | None,
     ) -> Float[Array, "b t h w c"]:
-        """Adds the pattern to the first features `x`, of any number of frames and any size.
+        """Add the pattern to the network's first features.
 
         Args:
-          embedding: the network's time embedding, the pooled text in it.
-          text: its tokens, projected for attention.
-          mask: True at those that are not padding.
+          x: features, of any number of frames and any size.
+          embedding: network's time embedding, with the pooled text.
+          text: tokens of the text, projected for attention.
+          mask: True at tokens that are not padding; all when None.
         """
         hidden = self.token(text) + self.time(self.activate(embedding))[:, None]
         where = mask[..., None] if self.masked and mask is not None else None
-        # A text without tokens counts as -10, where the activations are flat.
+        # -10 for a text without tokens: the activations are nearly 0 there.
         hidden = self.activate(jnp.max(hidden, 1, where=where, initial=-10.0))
         coefficients = self.projection(hidden).reshape(x.shape[0], *self.cosines, x.shape[-1])
         axes = (_cosines(n, k, x.dtype) for n, k in zip(x.shape[1:4], self.cosines))
@@ -152,7 +153,7 @@ class PatternInflation(nnx.Module):
 
 
 def _cosines(positions: int, count: int, dtype) -> Float[Array, "n k"]:
-    """The first `count` functions of the discrete cosine transform, the constant first."""
+    """Return the first `count` functions of the discrete cosine transform, the constant first."""
     place = (jnp.arange(positions, dtype=widen(dtype)) + 0.5) / positions
     return jnp.cos(jnp.pi * place[:, None] * jnp.arange(count)).astype(dtype)
 
@@ -178,7 +179,7 @@ class FrameAttention(nnx.Module):
 
 
 class TemporalDown(nnx.Module):
-    """Halves the frames: a 1-D convolution of stride 2, started to keep frames 0, 2, 4 …"""
+    """A 1-D convolution of stride 2, which halves the frames; it starts by keeping 0, 2, 4, …"""
 
     def __init__(self, channels: int, config, *, dtype, rngs):
         self.conv = TemporalConv(
@@ -190,7 +191,7 @@ class TemporalDown(nnx.Module):
 
 
 class TemporalUp(nnx.Module):
-    """Doubles the frames: repeats each one, then a 1-D convolution that starts as the identity."""
+    """Doubling of the frames by repetition, then a 1-D convolution that starts as the identity."""
 
     def __init__(self, channels: int, config, *, dtype, rngs):
         self.conv = TemporalConv(

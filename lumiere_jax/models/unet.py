@@ -1,6 +1,6 @@
-"""The one U-Net: image model, STUNet, image super-resolution and SSR are its configurations.
+"""The U-Net of which image model, STUNet, image super-resolution and SSR are configurations.
 
-Its image half is Imagen's (arXiv 2205.11487, appendix B) in the form that DeepFloyd IF published;
+Its spatial half is Imagen's (arXiv 2205.11487, appendix B) in the form that DeepFloyd IF published;
 its temporal half, under the name `temporal` in the parameter tree, is Lumiere's.
 """
 
@@ -43,7 +43,7 @@ VIDEO_AXES = ("batch", "frames", "height", "width", "channels")
 
 
 class Block(nnx.Module):
-    """A residual block, its attention, and the inflation block that follows the pair."""
+    """A residual block, attention, and the inflation block that follows the two."""
 
     def __init__(
         self, channels_in: int, level: int, config: UNetConfig, *, attention: bool, dtype, rngs
@@ -67,7 +67,7 @@ class Block(nnx.Module):
 
 
 class ResizeBlock(nnx.Module):
-    """A residual block that halves or doubles the pixels, and the temporal resize after it."""
+    """A residual block that halves or doubles height and width, then the temporal resize."""
 
     def __init__(self, level: int, config: UNetConfig, *, resize, dtype, rngs):
         options = dict(dtype=dtype, rngs=rngs)
@@ -84,7 +84,7 @@ class ResizeBlock(nnx.Module):
 
 
 class UNet(nnx.Module):
-    """Maps a noisy video and its conditions to the raw output of `config.out_channels`."""
+    """Map from a noisy video and its conditions to the raw output of `config.out_channels`."""
 
     def __init__(self, config: UNetConfig, *, dtype, remat: bool = False, rngs: nnx.Rngs):
         self.config, self.dtype, self.remat = config, dtype, remat
@@ -119,7 +119,7 @@ class UNet(nnx.Module):
             self.text_projection = linear(config.text_dim, config.cross_dim, **options)
 
     def _build_down(self, options) -> list[int]:
-        """Adds the way down and the middle; returns the channels of every skip, in order."""
+        """Add the downward path and the middle; return the channels of every skip, in order."""
         config, channels = self.config, self.config.channels[0]
         skips = [channels]
         for level, width in enumerate(config.channels):
@@ -170,20 +170,20 @@ class UNet(nnx.Module):
         observed: Float[Array, "b t h w c"] | None = None,
         mask: Float[Array, "b t h w 1"] | None = None,
     ) -> Float[Array, "b t h w k"]:
-        """Runs the network.
+        """Return the raw output for a noisy clip.
 
         Args:
           video: noisy clip, in units of the data's [−1, 1]; t = 1 for an image.
           time: diffusion time in [0, 1), 0 is clean; IF's timestep k is k / 1000.
-          text: embedding [b, l, text_dim] and mask [b, l]; required where the model reads text.
+          text: embedding [b, l, text_dim] and mask [b, l]; required if the model reads text.
           low_resolution: clip to be refined, already upsampled to h×w and noised.
-          augmentation: its noise level, as level / 1000.
-          observed: what is known of the clip, blank (0) elsewhere.
-          mask: 1 where `observed` holds; a blank is observed when both are None.
+          augmentation: noise level of the low-resolution clip, in [0, 1); IF's level k is k / 1000.
+          observed: observed video, 0 outside the mask.
+          mask: 1 for observed pixels, 0 for others; none are observed when both are None.
 
         Raises:
-          ValueError: frames, height or width that the resizes do not divide, or an input that
-            this configuration does not take or cannot do without.
+          ValueError: the resizes do not divide the frames, height or width, or an input is missing
+            or not one of this configuration.
         """
         config = self.config
         self._check(video, text, low_resolution, augmentation, observed, mask)
@@ -207,10 +207,10 @@ class UNet(nnx.Module):
 
     def _observe(self, video, observed, mask) -> Float[Array, "b t h w e"]:
         if observed is None:
-            # Blank, as in training: leaving the convolution out would leave its bias out.
+            # Zeros, as in training: without the convolution its bias would be missing.
             observed = jnp.zeros_like(video)
             mask = observed[..., :1]
-        # Blank outside the mask, whatever the caller left there.
+        # Callers may pass other values outside the mask.
         return self.observation(self._fold([observed * mask, mask]))
 
     def _embed(self, time, text: Text | None, augmentation) -> Float[Array, "b e"]:
@@ -232,7 +232,7 @@ class UNet(nnx.Module):
                 x = run(f"down_{level}_block_{index}", x)
                 skips.append(x)
             if level < levels[-1]:
-                # The skip is taken after the temporal resize, where both ways have equal frames.
+                # The skip starts after the temporal resize, so that its frames fit on the way up.
                 x = getattr(self, f"down_{level}_resize")(x, embedding)
                 skips.append(x)
         x = run("middle_block_1", run("middle_block_0", x))
@@ -253,7 +253,7 @@ class UNet(nnx.Module):
         )
 
     def _fold(self, inputs: list[jax.Array]) -> Float[Array, "b t h/p w/p c*p*p"]:
-        """Concatenates and moves patches of pixels into channels (space-to-depth)."""
+        """Concatenate, and move patches of pixels into channels (space-to-depth)."""
         x = jnp.concatenate([x.astype(self.dtype) for x in inputs], -1)
         p = self.config.patch
         b, t, h, w, c = x.shape
@@ -261,7 +261,7 @@ class UNet(nnx.Module):
         return x.transpose(0, 1, 2, 4, 3, 5, 6).reshape(b, t, h // p, w // p, p * p * c)
 
     def _unfold(self, x: jax.Array) -> Float[Array, "b t h w k"]:
-        """The inverse of `_fold`, to `config.out_channels` (depth-to-space)."""
+        """Return the inverse of `_fold`, with `config.out_channels` (depth-to-space)."""
         p = self.config.patch
         b, t, h, w, _ = x.shape
         x = x.reshape(b, t, h, w, p, p, self.config.out_channels)

@@ -1,4 +1,4 @@
-"""Our model folder gives back what it was given, and says plainly what is wrong with others."""
+"""Model folders are read as they were written, and errors name the fault."""
 
 import dataclasses
 import json
@@ -39,7 +39,7 @@ def test_what_is_written_is_read_back(tmp_path, params):
     jax.tree.map(np.testing.assert_array_equal, model.parts["text"].params, params)
 
 
-def test_a_folder_whose_style_was_not_written_is_no_model(tmp_path, params, monkeypatch):
+def test_a_folder_without_its_style_is_not_a_model(tmp_path, params, monkeypatch):
     def full(*_, **__):
         raise OSError("no space left")
 
@@ -101,14 +101,14 @@ def test_parameters_of_another_configuration_are_refused(tmp_path, params):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, "version 1"),
+        ({"format": "else"}, "format is 'else', expected 'lumiere_jax'"),
         (
             {"networks": {"text": {"type": "Nope", "config": {}, "settings": {}}}},
             "text: type='Nope' is none of UNetConfig, T5Config",
         ),
         (
             {"networks": {"text": {"type": "T5Config", "config": {"wide": 1}, "settings": {}}}},
-            "text.wide is no setting; did you mean width",
+            "text.wide is not a setting; did you mean width",
         ),
     ],
 )
@@ -129,7 +129,7 @@ def test_the_file_can_be_read_by_the_format_s_own_package(tmp_path, params):
         np.testing.assert_array_equal(found[name], leaf)
 
 
-def test_a_tokenizer_file_travels_with_the_model(tmp_path, words):
+def test_a_tokenizer_file_is_copied_with_the_model(tmp_path, words):
     part = _words_part(words)
     write_model(tmp_path / "m", Model(parts={"text": part}))
     moved = (tmp_path / "m").rename(tmp_path / "moved")
@@ -141,7 +141,7 @@ def test_a_tokenizer_file_travels_with_the_model(tmp_path, words):
 
 @pytest.fixture
 def words(tmp_path):
-    """A SentencePiece model of 384 pieces."""
+    """Return the path of a SentencePiece model of 384 pieces."""
     return pathlib.Path(shutil.copy("data/words/spiece.model", tmp_path / "spiece.model"))
 
 
@@ -160,7 +160,7 @@ def test_a_link_to_a_tokenizer_is_read_as_in_hugging_face_s_cache(tmp_path, word
     assert not (tmp_path / "m" / "spiece.model").is_symlink()
 
 
-def test_a_file_that_is_no_tokenizer_is_not_copied(tmp_path):
+def test_a_file_that_is_not_a_tokenizer_is_not_copied(tmp_path):
     secret = tmp_path / "id_rsa"
     secret.write_text("-----BEGIN PRIVATE KEY-----")
     with pytest.raises(ValueError, match="id_rsa"):
@@ -177,7 +177,7 @@ def test_a_tokenizer_with_more_pieces_than_rows_is_not_copied(tmp_path, words):
     "name",
     ["/etc/passwd", "../spiece.model", "gs://bucket/spiece.model", "", ".", 3, "a\nb", "a\\b"],
 )
-def test_model_json_names_no_tokenizer_outside_its_folder(tmp_path, params, name):
+def test_a_tokenizer_outside_of_the_folder_is_refused(tmp_path, params, name):
     write_model(tmp_path / "m", _model(params))
     path = tmp_path / "m" / "model.json"
     path.write_text(path.read_text().replace('"bytes"', json.dumps(name)))
@@ -188,9 +188,7 @@ def test_model_json_names_no_tokenizer_outside_its_folder(tmp_path, params, name
     assert "\n" not in str(caught.value)
 
 
-def test_a_lost_tokenizer_is_missed_in_the_folder_and_looked_for_nowhere_else(
-    tmp_path, words, monkeypatch
-):
+def test_a_missing_tokenizer_is_looked_for_in_the_folder_alone(tmp_path, words, monkeypatch):
     write_model(tmp_path / "m", Model(parts={"text": _words_part(words)}))
     (tmp_path / "m" / "spiece.model").unlink()
     monkeypatch.chdir(words.parent)  # which has a spiece.model

@@ -1,4 +1,4 @@
-"""A safetensors file is read whole, or refused in one line: never an index past its end."""
+"""A safetensors file is read whole or refused in one line, never read past its end."""
 
 import json
 import struct
@@ -29,7 +29,7 @@ def read(path):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder for files that each example overwrites."""
+    """Return a folder for files that each example overwrites."""
     return tmp_path_factory.mktemp("mutants")
 
 
@@ -80,7 +80,7 @@ def test_bytes_after_the_last_tensor_do_not_matter(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "x")["a"], TENSORS["a"])
 
 
-def test_a_link_at_the_place_of_a_new_file_is_not_followed(tmp_path):
+def test_a_link_at_the_path_of_a_new_file_is_not_followed(tmp_path):
     from lumiere_jax.checkpoints.safetensors_file import write_parameters
 
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
@@ -110,7 +110,7 @@ def test_a_changed_file_is_refused_or_read_as_the_formats_own_package_does(
 
 
 def outcome(read, refusal):
-    """What a reader returns, or the message of its refusal; any other error ends the test."""
+    """Return the result of a reader, or the message of its refusal; other errors end the test."""
     try:
         return read()
     except refusal as error:

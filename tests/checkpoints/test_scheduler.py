@@ -1,19 +1,20 @@
-"""What a diffusers pipeline says of its scheduler is what the model folder samples with."""
+"""A model folder samples with the settings of the diffusers pipeline that it was made from."""
 
 import dataclasses
 import json
 
 import pytest
 
-from lumiere_jax.checkpoints import from_json, read_model
+from lumiere_jax.checkpoints import read_model
 from lumiere_jax.checkpoints.scheduler import scheduler_config
 from lumiere_jax.convert import Conversion, convert
 from lumiere_jax.diffusion import DiffusionConfig, SamplerConfig
 from lumiere_jax.models import UNetConfig
 from lumiere_jax.sampling import StageConfig
+from lumiere_jax.structure import from_dict
 from tests.diffusion import test_golden_samplers as golden_runs
 
-# What IF's own conversion script gives the scheduler of stage I; the rest are diffusers' defaults.
+# IF's own conversion script sets these fields of stage I; the others are diffusers' defaults.
 IF = {
     "_class_name": "DDPMScheduler",
     "beta_schedule": "squaredcos_cap_v2",
@@ -39,7 +40,7 @@ def settings(folder, fields, unet=UNET):
     return scheduler_config(folder, unet, DIFFUSION, SAMPLER)
 
 
-def test_if_s_scheduler_is_the_one_that_is_taken_where_there_is_no_file(golden, tmp_path):
+def test_without_a_file_the_scheduler_is_if_s(golden, tmp_path):
     pipeline = tmp_path / "pipeline"
     pipeline.mkdir()
     (pipeline / "unet").symlink_to(golden / "if1_unet")
@@ -50,7 +51,7 @@ def test_if_s_scheduler_is_the_one_that_is_taken_where_there_is_no_file(golden, 
     unet = str(pipeline / "unet")
     convert(Conversion(source="diffusers", path=unet, output=str(tmp_path / "other")))
     without, with_file, other = (
-        from_json(StageConfig, read_model(tmp_path / name).parts["base"].settings)
+        from_dict(StageConfig, read_model(tmp_path / name).parts["base"].settings)
         for name in ("without", "with", "other")
     )
     assert with_file == without
@@ -62,7 +63,7 @@ def test_if_s_scheduler_is_the_one_that_is_taken_where_there_is_no_file(golden, 
 @pytest.mark.parametrize(
     "name", [n for n, run in golden_runs.RUNS.items() if run["scheduler"] == "DDPMScheduler"]
 )
-def test_it_samples_as_the_runs_of_diffusers_that_the_samplers_were_compared_with(tmp_path, name):
+def test_it_samples_like_the_runs_of_diffusers_in_the_golden_files(tmp_path, name):
     run = golden_runs.RUNS[name]
     unet = UNET if run["learned_range"] else PLAIN
     diffusion, sampler = settings(tmp_path, run["config"], unet)
@@ -82,7 +83,7 @@ def test_fields_left_out_have_diffusers_defaults(tmp_path):
     assert (sampler.variance, sampler.threshold, sampler.spacing) == ("small", "static", "leading")
 
 
-def test_a_variance_that_the_scheduler_ignores_is_not_sampled_with(tmp_path):
+def test_a_variance_that_the_scheduler_ignores_is_not_used(tmp_path):
     diffusion, sampler = settings(tmp_path, IF | {"variance_type": "fixed_large"})
     assert (diffusion.learned_variance, sampler.variance) == (True, "large")
 
@@ -127,7 +128,7 @@ def test_a_learned_variance_needs_the_channels_for_it(tmp_path):
         settings(tmp_path, IF, PLAIN)
 
 
-def test_the_noise_of_the_low_resolution_picture_must_have_the_same_schedule(tmp_path):
+def test_the_noise_of_the_low_resolution_image_must_have_the_same_schedule(tmp_path):
     write(tmp_path, {"beta_schedule": "squaredcos_cap_v2"}, "image_noising_scheduler")
     assert settings(tmp_path, IF)[0].schedule == "discrete_cosine"
     write(tmp_path, {}, "image_noising_scheduler")
@@ -136,7 +137,7 @@ def test_the_noise_of_the_low_resolution_picture_must_have_the_same_schedule(tmp
         settings(tmp_path, IF)
 
 
-def test_a_file_that_is_no_configuration_is_named(tmp_path):
+def test_a_file_that_is_not_a_configuration_is_named(tmp_path):
     write(tmp_path, [1])
     with pytest.raises(ValueError, match=r"config\.json holds an array, expected an object"):
         scheduler_config(tmp_path, UNET, DIFFUSION, SAMPLER)

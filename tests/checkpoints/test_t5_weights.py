@@ -21,7 +21,7 @@ TINY = T5Config(vocabulary_size=20, width=8, feed_forward=16, heads=2, layers=2,
 
 @pytest.fixture
 def folder(golden, tmp_path):
-    """A copy of the Hugging Face folder that a test may degrade."""
+    """Return a copy of the Hugging Face folder that a test may damage."""
     return shutil.copytree(golden / "t5_hf", tmp_path / "t5")
 
 
@@ -170,7 +170,7 @@ def test_a_field_of_another_kind_is_named_as_in_the_file(folder, change, message
 
 
 @pytest.mark.parametrize("text", ["", "[]", "<html>", "Invalid username", "null", "[" * 9999])
-def test_what_is_no_configuration_is_one_line_that_names_the_file(folder, text):
+def test_a_file_that_is_not_a_configuration_is_named_in_one_line(folder, text):
     (folder / "config.json").write_text(text)
     with pytest.raises(ValueError, match=r"config\.json .*download it again") as caught:
         read_t5(folder)
@@ -218,7 +218,7 @@ def test_nesting_that_would_end_the_process_is_refused(tmp_path):
 def test_a_lost_chunk_is_not_read_as_zeros(tmp_path):
     write_t5x(tmp_path / "c", TINY, network(TINY).init(jax.random.key(0)))
     (tmp_path / "c" / NORM / "0").unlink()
-    with pytest.raises(ValueError, match="0 chunks of 1 are there"):
+    with pytest.raises(ValueError, match="has 0 of 1 chunks"):
         read_t5(tmp_path / "c")
 
 
@@ -240,7 +240,7 @@ def test_an_array_outside_of_the_folder_is_refused(tmp_path, place):
 
 
 @pytest.mark.parametrize("data", [b"", b"\x91" * 900, b"\xc1", b"<html>", b"\x81\x01\x02"])
-def test_what_is_no_index_is_named(tmp_path, data):
+def test_a_file_that_is_not_an_index_is_named(tmp_path, data):
     (tmp_path / "checkpoint").write_bytes(data)
     with pytest.raises(ValueError, match="is not the index of a t5x checkpoint"):
         read_t5(tmp_path)

@@ -1,4 +1,4 @@
-"""Which of several checkpoints in a folder is read, and that none outside of it is."""
+"""The right one of several checkpoints in a folder is read, and none outside of it."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from lumiere_jax.checkpoints.tensor_folder import open_tensors
 
 
 def put(folder, name, value):
-    """A checkpoint of one number, by which it is known again."""
+    """Write a checkpoint of one number, by which tests recognize it."""
     folder.mkdir(exist_ok=True)
     save_file({"x": np.full(1, value, np.float32)}, folder / name)
 
@@ -22,18 +22,18 @@ def value(path, variant=None):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with a plain checkpoint and three variants of it."""
+    """Return a folder with a plain checkpoint and three variants of it."""
     for number, variant in enumerate(("", ".fp16", ".bf16", ".non_ema")):
         put(tmp_path / "m", f"model{variant}.safetensors", number)
     return tmp_path / "m"
 
 
 @pytest.mark.parametrize(("variant", "expected"), [(None, 0), ("fp16", 1), ("non_ema", 3)])
-def test_the_plain_checkpoint_is_read_unless_a_variant_is_asked_for(folder, variant, expected):
+def test_the_plain_checkpoint_is_read_unless_a_variant_is_requested(folder, variant, expected):
     assert value(folder, variant) == expected
 
 
-def test_a_variant_that_is_not_there_is_answered_with_those_that_are(folder):
+def test_the_error_for_a_missing_variant_lists_the_existing_ones(folder):
     with pytest.raises(ValueError, match=r"no --variant=int8; there are --variant=bf16, --variant"):
         open_tensors(folder, "int8")
 
@@ -59,7 +59,7 @@ def index(folder, name, files):
 
 
 @pytest.mark.parametrize("name", ["m.safetensors.index.fp16.json", "m.fp16.safetensors.index.json"])
-def test_both_names_of_a_variant_s_index_are_understood(tmp_path, name):
+def test_both_names_of_a_variant_s_index_are_read(tmp_path, name):
     put(tmp_path / "m", "m.fp16-00001-of-00001.safetensors", 5)
     index(tmp_path / "m", name, {"x": "m.fp16-00001-of-00001.safetensors"})
     put(tmp_path / "m", "m.safetensors", 6)
@@ -84,7 +84,7 @@ def test_a_link_into_hugging_face_s_cache_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("found", ["[]", "{}", "", "<p>", '{"weight_map": {"x": 3}}', "[" * 9999])
-def test_what_is_no_index_is_named(tmp_path, found):
+def test_a_file_that_is_not_an_index_is_named(tmp_path, found):
     put(tmp_path / "m", "a.safetensors", 1)
     (tmp_path / "m" / "m.safetensors.index.json").write_text(found)
     with pytest.raises(ValueError, match=r"m\.safetensors\.index\.json") as caught:
@@ -97,15 +97,15 @@ def test_an_index_and_its_shards_name_the_same_tensors(tmp_path):
     save_file({"y": np.zeros(1, np.float32)}, tmp_path / "m" / "b.safetensors")
     name = "m.safetensors.index.json"
     index(tmp_path / "m", name, {"x": "a.safetensors", "z": "b.safetensors"})
-    with pytest.raises(ValueError, match="no 'z', which"):
+    with pytest.raises(ValueError, match="lacks 'z', which"):
         open_tensors(tmp_path / "m")
     shutil.copy(tmp_path / "m" / "a.safetensors", tmp_path / "m" / "b.safetensors")
     save_file({"x": np.zeros(1), "z": np.zeros(1)}, tmp_path / "m" / "b.safetensors")
-    with pytest.raises(ValueError, match="does not place 'x' there"):
+    with pytest.raises(ValueError, match="does not assign 'x' to it"):
         open_tensors(tmp_path / "m")
 
 
 def test_shards_without_their_index_say_what_is_missing(tmp_path):
     put(tmp_path / "m", "model-00001-of-00002.safetensors", 1)
-    with pytest.raises(ValueError, match=r"whose index .* is not there"):
+    with pytest.raises(ValueError, match=r"whose index .* is missing"):
         open_tensors(tmp_path / "m")

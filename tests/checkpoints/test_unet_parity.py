@@ -1,4 +1,4 @@
-"""The U-Net computes what diffusers' and DeepFloyd's own compute, from their own checkpoints."""
+"""The U-Net has the outputs of diffusers' and DeepFloyd's own, with their checkpoints."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from lumiere_jax.text import Text
 TOLERANCE = 3e-5
 
 
-# These networks run once per shape: compiling them well would take longer than running them.
+# These networks run once per shape: an optimized compilation would take longer than running them.
 QUICK = {"xla_backend_optimization_level": 0}
 
 
@@ -23,7 +23,7 @@ def _runner(path):
 
 
 def _video(image):
-    """[b, c, h, w] → [b, 1, h, w, c]"""
+    """Convert an image [b, c, h, w] to a video [b, 1, h, w, c]."""
     return np.moveaxis(image, 1, -1)[:, None]
 
 
@@ -36,7 +36,7 @@ def _time(steps):
 
 
 def _load(folder, cases):
-    """Cases of one shape as one batch: their rows do not know of each other."""
+    """Load cases of one shape as one batch; its examples do not depend on each other."""
     files = [np.load(folder / f"case_{case}.npz") for case in cases]
     return {name: np.concatenate([file[name] for file in files]) for name in files[0].files}
 

@@ -1,4 +1,4 @@
-"""IF's U-Nets are read in every form they come in, written back, and anything else is named."""
+"""IF's U-Nets are read in all their formats and written; errors name what is wrong."""
 
 import json
 import shutil
@@ -19,11 +19,28 @@ from lumiere_jax.models import TemporalConfig, network
 from lumiere_jax.models.stunet import inflate, inflate_params
 
 FILE = "diffusion_pytorch_model.safetensors"
+STAGE_ONE = {
+    "act_fn": "gelu",
+    "addition_embed_type": "text",
+    "attention_head_dim": 64,
+    "cross_attention_norm": "group_norm",
+    "mid_block_type": "UNetMidBlock2DSimpleCrossAttn",
+    "resnet_time_scale_shift": "scale_shift",
+}
+# Fields of stage II beside those of stage I, or instead of them.
+STAGE_TWO = {
+    "class_embed_type": "timestep",
+    "only_cross_attention": True,
+    "resnet_out_scale_factor": 1.41423,
+    "mid_block_scale_factor": 1.41423,
+    "resnet_skip_time_act": True,
+    "time_embedding_act_fn": "gelu",
+}
 
 
 @pytest.fixture
 def folder(golden, tmp_path):
-    """A copy of the stage-I folder that a test may degrade."""
+    """Return a copy of the stage-I folder that a test may damage."""
     return shutil.copytree(golden / "if1_unet", tmp_path / "if1")
 
 
@@ -36,8 +53,8 @@ def _same(first, second):
     jax.tree.map(np.testing.assert_array_equal, first, second)
 
 
-class _Shapes:
-    """A checkpoint of which only names and shapes exist."""
+class ShapesOnly:
+    """A checkpoint of names and shapes, without data."""
 
     def __init__(self, path):
         self.where = str(path)
@@ -50,19 +67,9 @@ class _Shapes:
     [("I-192", 371.6), ("I-320", 935.4), ("I-512", None), ("I-704", 4304.7), ("II-L", 1183.6)],
 )
 def test_every_tensor_of_the_published_models_has_its_place(golden, name, millions):
-    source = _Shapes(golden / "if_shapes" / f"{name}.json")
+    source = ShapesOnly(golden / "if_shapes" / f"{name}.json")
     stage_two = name.startswith("II")
-    fields = {
-        "act_fn": "gelu",
-        "addition_embed_type": "text",
-        "attention_head_dim": 64,
-        "class_embed_type": "timestep" if stage_two else None,
-        "cross_attention_norm": "group_norm",
-        "mid_block_type": "UNetMidBlock2DSimpleCrossAttn",
-        "only_cross_attention": stage_two,
-        "resnet_time_scale_shift": "scale_shift",
-    }
-    config = config_from_diffusers(fields, source)
+    config = config_from_diffusers(STAGE_ONE | (STAGE_TWO if stage_two else {}), source)
     base = source.tensors["conv_in.weight"].shape[0]
     assert config.channels == tuple(
         base * m for m in ((1, 2, 4, 6, 8) if stage_two else (1, 2, 3, 4))
@@ -120,7 +127,7 @@ def test_half_precision_is_read_as_it_is_stored(folder):
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(ml_dtypes.bfloat16)}
 
 
-def test_the_variant_is_read_only_where_it_is_asked_for(folder):
+def test_a_variant_is_read_only_if_it_is_requested(folder):
     tensors = load_file(folder / FILE)
     halves = {name: tensor.astype(np.float16) for name, tensor in tensors.items()}
     save_file(halves, folder / "diffusion_pytorch_model.fp16.safetensors")
@@ -153,7 +160,7 @@ def test_a_missing_shard_is_named(folder):
         read_unet(folder)
 
 
-def test_parameters_arrive_in_the_shardings_that_are_asked_for(folder):
+def test_parameters_have_the_requested_shardings(folder):
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:4]), ("fsdp",))
 
     def shardings(shapes):
@@ -174,7 +181,7 @@ def test_the_configuration_of_a_pipeline_folder_is_read_without_its_tensors(fold
     assert read_unet_config(tmp_path / "pipeline").channels == (16, 24, 32, 40)
 
 
-def test_deepfloyd_s_queries_keys_and_values_are_taken_apart_per_head(golden):
+def test_deepfloyd_s_queries_keys_and_values_are_separated_per_head(golden):
     _, params = read_unet(golden / "if_original" / "stage1.safetensors")
     stored = load_file(golden / "if_original" / "stage1.safetensors")
     fused = stored["middle_block.1.qkv.weight"][..., 0]  # heads of 16: q, k, v of the first head …

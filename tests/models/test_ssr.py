@@ -1,4 +1,4 @@
-"""SSR's own parts: changing the size of clips, and the way past the network."""
+"""Modules that only SSR has: the resizing of clips, and the bypass."""
 
 import jax
 import numpy as np
@@ -31,7 +31,7 @@ def test_interpolation_keeps_the_areas_or_the_corners():
         interpolation(2, 4, "nearest")
 
 
-def test_a_pixel_stands_for_the_mean_of_its_area():
+def test_a_downsampled_pixel_is_the_mean_of_its_area():
     video = np.arange(2 * 4 * 6.0).reshape(1, 2, 4, 6, 1)
     small = downsample(video, 2)
     assert small.shape == (1, 2, 2, 3, 1)
@@ -40,7 +40,7 @@ def test_a_pixel_stands_for_the_mean_of_its_area():
         downsample(video, 4)
 
 
-def test_a_ramp_survives_shrinking_and_interpolation_but_for_its_border():
+def test_a_ramp_is_the_same_after_downsampling_and_interpolation_but_for_its_border():
     ramp = np.tile(np.arange(16, dtype=np.float32), (1, 1, 16, 1))[..., None]
     back = upsample(downsample(ramp, 4), 16, 16)
     np.testing.assert_allclose(back[..., 2:-2, :], ramp[..., 2:-2, :], atol=1e-5)
@@ -48,7 +48,7 @@ def test_a_ramp_survives_shrinking_and_interpolation_but_for_its_border():
 
 @pytest.mark.parametrize("temporal", [None, TemporalConfig(head_dim=8, resize=(False,))])
 def test_with_a_bypass_a_fresh_network_interpolates(temporal):
-    """Of what is smooth: the means of its patches."""
+    """Check that the output interpolates the means of the patches."""
     net = network(UNetConfig(**CONFIG, bypass=True, temporal=temporal, out_channels=6))
     noisy, low = (jax.random.normal(jax.random.key(i), (2, 3, 8, 16, 3)) for i in range(2))
     time = np.array([0.2, 0.7], np.float32)

@@ -1,4 +1,6 @@
-"""STUNet starts as the image model, and learns time beside it."""
+"""STUNet starts as the image model, and its temporal half connects the frames."""
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +8,15 @@ import numpy as np
 import pytest
 
 from lumiere_jax.models import TemporalConfig, UNetConfig, network
-from lumiere_jax.models.stunet import inflate, inflate_params, spatial_half, spatial_params
+from lumiere_jax.models.stunet import (
+    VIDEO_MODULES,
+    flat_paths,
+    inflate,
+    inflate_params,
+    is_spatial,
+    spatial_half,
+    spatial_params,
+)
 from lumiere_jax.text import Text
 
 IMAGE = UNetConfig(
@@ -22,7 +32,7 @@ IMAGE = UNetConfig(
 
 
 def random_like(shapes, seed=0, dtype=jnp.float32):
-    """Every parameter random: zero starts would hide what is wrong behind them."""
+    """Return random parameters: projections that start at zero would hide errors before them."""
     leaves, tree = jax.tree.flatten(shapes)
     rng = np.random.default_rng(seed)
     drawn = [jnp.asarray(rng.normal(size=leaf.shape) * 0.2, dtype) for leaf in leaves]
@@ -83,6 +93,19 @@ def test_the_spatial_half_of_an_inflated_model_is_the_image_model():
     jax.tree.map(np.testing.assert_array_equal, spatial_params(params), image_params)
 
 
+def test_the_spatial_parameters_of_a_conditional_model_are_those_of_its_image_model():
+    temporal = TemporalConfig(head_dim=8, pattern=(2, 2, 2))
+    config = dataclasses.replace(inflate(IMAGE, temporal), observed=True)
+    shapes = network(config).shapes()
+    paths = flat_paths(shapes)
+    spatial = {path for path in paths if is_spatial(path)}
+    assert spatial == flat_paths(network(IMAGE).shapes()) == flat_paths(spatial_params(shapes))
+    for path in paths - spatial:
+        assert len(VIDEO_MODULES.intersection(path.split("/"))) == 1, path
+    assert {"observation/kernel", "observation/bias"} <= paths - spatial
+    assert spatial_half(config) == IMAGE
+
+
 def test_the_image_model_takes_each_frame_on_its_own():
     image = network(IMAGE)
     params = random_like(image.shapes())
@@ -92,7 +115,7 @@ def test_the_image_model_takes_each_frame_on_its_own():
     np.testing.assert_allclose(together, jnp.concatenate(alone, 1), atol=1e-5)
 
 
-def test_temporal_weights_see_the_whole_clip():
+def test_every_frame_depends_on_the_last_one():
     config = inflate(IMAGE, TemporalConfig(head_dim=8))
     net = network(config)
     params = random_like(net.shapes())
@@ -116,7 +139,7 @@ def test_a_fresh_pattern_changes_nothing():
     assert np.abs(want).max() > 0.1
 
 
-def test_a_pattern_is_the_sum_of_the_cosines_whose_coefficients_the_text_gives():
+def test_a_pattern_is_a_sum_of_cosines_with_coefficients_of_the_text():
     from flax import nnx
 
     from lumiere_jax.models.temporal import PatternInflation
@@ -135,7 +158,7 @@ def test_a_pattern_is_the_sum_of_the_cosines_whose_coefficients_the_text_gives()
     np.testing.assert_allclose(got, np.broadcast_to(want / 18**0.5, got.shape), atol=1e-5)
 
 
-def test_a_pattern_changes_the_output_and_hears_no_padding():
+def test_a_pattern_changes_the_output_and_ignores_padding():
     net = network(PATTERN)
     params = random_like(net.shapes())
     video, time, text = inputs(4)
@@ -147,15 +170,13 @@ def test_a_pattern_changes_the_output_and_hears_no_padding():
 
 
 def test_a_pattern_without_text_or_with_two_axes_is_refused():
-    import dataclasses
-
     with pytest.raises(ValueError, match=r"needs model\.text_dim"):
         dataclasses.replace(PATTERN, text_dim=None, cross_dim=None)
     with pytest.raises(ValueError, match=r"temporal\.pattern=\(4, 4\)"):
         TemporalConfig(pattern=(4, 4))
 
 
-def test_padding_of_the_text_does_not_matter_where_the_mask_is_heeded():
+def test_padding_of_the_text_does_not_matter_with_a_text_mask():
     image = network(IMAGE)
     params = random_like(image.shapes())
     video, time, text = inputs(1)
@@ -183,8 +204,6 @@ def test_sizes_that_the_spatial_factor_does_not_divide_are_refused():
 
 
 def test_an_observed_video_changes_nothing_before_training_and_something_after():
-    import dataclasses
-
     config = inflate(IMAGE, TemporalConfig(head_dim=8))
     net = network(dataclasses.replace(config, observed=True))
     params = random_like(net.shapes())
@@ -199,9 +218,7 @@ def test_an_observed_video_changes_nothing_before_training_and_something_after()
     np.testing.assert_array_equal(fresh, plain)
 
 
-def test_to_be_shown_nothing_is_to_be_shown_a_blank():
-    import dataclasses
-
+def test_no_observed_video_is_the_same_as_a_blank_one():
     config = dataclasses.replace(inflate(IMAGE, TemporalConfig(head_dim=8)), observed=True)
     net = network(config)
     params = random_like(net.shapes())
@@ -212,8 +229,6 @@ def test_to_be_shown_nothing_is_to_be_shown_a_blank():
 
 
 def test_a_patch_stem_reaches_every_pixel():
-    import dataclasses
-
     config = dataclasses.replace(IMAGE, patch=2, low_resolution=True, augmentation=True)
     net = network(config)
     params = random_like(net.shapes())
@@ -226,7 +241,7 @@ def test_a_patch_stem_reaches_every_pixel():
     assert np.abs(out - run(video + 1)).min() > 0
 
 
-def test_rematerialisation_changes_memory_not_numbers():
+def test_rematerialization_does_not_change_gradients():
     image = UNetConfig(channels=(8,), blocks=(1,), attention=(False,), head_dim=8, groups=4)
     config = inflate(image, TemporalConfig(head_dim=8))
     video, time, _ = inputs(2, batch=1, size=4)

@@ -1,4 +1,4 @@
-"""The T5 encoder computes what Hugging Face's computes, padded positions included."""
+"""The T5 encoder has the outputs of Hugging Face's, padded positions included."""
 
 import dataclasses
 import json
@@ -68,7 +68,7 @@ def test_padding_does_not_change_the_real_tokens(hugging_face):
     )
 
 
-def test_recomputing_blocks_changes_no_gradient():
+def test_rematerialization_does_not_change_gradients():
     config = dataclasses.replace(T5Config.preset("demo"), layers=1)
     tokens = np.arange(12).reshape(2, 6)
     params = network(config, dtype=jnp.float32).init(jax.random.key(0))
