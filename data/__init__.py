@@ -1,1 +1,1 @@
-"""Where clips come from: commands that prepare datasets. The library itself is lumiere_jax."""
+"""Commands that write synthetic videos and pictures as files, and the demo's model and words."""

@@ -1,10 +1,10 @@
-"""Write synthetic scenes as captioned video files, as one's own videos would lie in a folder.
+"""Render synthetic scenes as captioned video files, in a folder like one of the user's videos.
 
     python -m data.render_shapes --output=videos/ --count=64 --size=64 --seed=0
 
 Each `scene-00000.mp4` has its caption in `scene-00000.txt` beside it, ready for
-`python -m lumiere_jax.prepare --source=videos/`. Training needs no such files: the input pipeline
-draws these scenes by itself (`--config.data.source=moving_shapes`).
+`python -m lumiere_jax.prepare --source=videos/`. Training does not need these files: the input
+pipeline renders the scenes itself (`--config.data.source=moving_shapes`).
 """
 
 from __future__ import annotations
@@ -19,21 +19,26 @@ from lumiere_jax.one_line_errors import define_path, run
 from lumiere_jax.structure import check_range, check_whole
 
 OUTPUT = define_path("output", None, "Folder to write; new or empty.", required=True)
-COUNT = flags.DEFINE_integer("count", 64, "Videos.")
+COUNT = flags.DEFINE_integer("count", 64, "Number of videos.")
 SIZE = flags.DEFINE_integer("size", 64, "Height and width in pixels; even.")
-FRAMES = flags.DEFINE_integer("frames", 80, "Frames of each.")
+FRAMES = flags.DEFINE_integer("frames", 80, "Frames of each video.")
 FPS = flags.DEFINE_float("fps", 16, "Frames a second.")
-SEED = flags.DEFINE_integer("seed", 0, "Other scenes for every seed.")
-SPLIT = flags.DEFINE_enum("split", "train", ["train", "heldout"], "Combinations to show.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of the scenes.")
+SPLIT = flags.DEFINE_enum("split", "train", ["train", "heldout"], "Set of combinations.")
 
 
 def write_scenes(shapes: MovingShapes, output: epath.PathLike, fps: float) -> None:
     """Write every scene of a set as `scene-<number>.mp4` and `.txt`.
 
+    Args:
+      shapes: scenes to render.
+      output: new or empty folder.
+      fps: frames a second, 1 to 1000.
+
     Raises:
-      FileExistsError: the folder holds something.
-      OSError: it cannot be written to.
-      ValueError: the size is odd, which H.264 cannot store, or no frame rate.
+      FileExistsError: the folder is not empty.
+      OSError: the folder cannot be written to.
+      ValueError: the size is odd, which H.264 cannot store, or `fps` is outside of its range.
     """
     from lumiere_jax.video import check_output, write_mp4
 
@@ -52,7 +57,7 @@ def write_scenes(shapes: MovingShapes, output: epath.PathLike, fps: float) -> No
 
 
 def main(_: list[str]) -> None:
-    """Write what the flags say."""
+    """Render the videos that the flags describe."""
     check_whole("--count", COUNT.value, 1, 10**6)
     check_whole("--size", SIZE.value, 8, 4096)
     check_whole("--frames", FRAMES.value, 1, 10_000)
@@ -61,7 +66,7 @@ def main(_: list[str]) -> None:
     if clip > MAXIMUM_BYTES:
         raise ValueError(
             f"--frames={FRAMES.value} of --size={SIZE.value} are {clip >> 30} GiB; give fewer or "
-            f"smaller frames: a clip is drawn in memory, {MAXIMUM_BYTES >> 30} GiB at most"
+            f"smaller frames: a clip is rendered in memory, {MAXIMUM_BYTES >> 30} GiB at most"
         )
     shapes = MovingShapes(
         frames=FRAMES.value,

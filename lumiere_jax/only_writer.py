@@ -1,4 +1,4 @@
-"""One program at a time writes into an output folder."""
+"""Let only one program at a time write into an output folder."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ NAME = "lock"
 
 @contextlib.contextmanager
 def only_writer(folder: epath.PathLike, flag: str) -> Iterator[None]:
-    """Hold the lock of a folder; the system releases it when this program ends, however it ends.
+    """Hold the lock of a folder; the system releases it when this program ends in any way.
 
-    Object stores and file systems without locks are left unlocked.
+    Object stores and file systems without locks stay unlocked.
 
     Args:
-      folder: gets the file `lock`, which stays; made as needed.
-      flag: how the user named the output, such as "--output=clips".
+      folder: folder of the file `lock`, which stays there; made if it is missing.
+      flag: flag and value of the output, for the error message, such as "--output=clips".
 
     Raises:
-      BlockingIOError: another program holds it.
+      BlockingIOError: another program holds the lock.
     """
     folder = epath.Path(folder)
     if fcntl is None or "://" in str(folder):
@@ -57,7 +57,7 @@ def _take(path: str, flag: str) -> int:
             return descriptor  # a file system without locks
         if _is_at(descriptor, path):
             return descriptor
-        os.close(descriptor)  # the run that held it has finished and cleared it away
+        os.close(descriptor)  # the run that held it has finished and deleted it
 
 
 def _is_at(descriptor: int, path: str) -> bool:

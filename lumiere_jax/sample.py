@@ -19,10 +19,10 @@ Continuation, and super-resolution alone:
     --application=continuation --video=clip.mp4 --keep=20 --prompt="the fox jumps"
     --upscale=clip.mp4 --prompt="a fox runs"
 
-Several --prompt flags, or a file with one prompt a line (--prompts), make several clips. Each
-becomes an mp4, a contact sheet and a JSON with everything needed to make it again, under the next
-free number in --output; nothing is written over. Single stages: --set=ssr.steps=10; --base_only
-leaves the super-resolutions out.
+Several --prompt flags, or a file with one prompt a line (--prompts), make several clips. Each is
+written as an mp4, a contact sheet and a JSON with everything needed to make it again, under the
+next free number in --output; no file is overwritten. --set=ssr.steps=10 changes a single stage;
+--base_only skips super-resolution.
 """
 
 from __future__ import annotations
@@ -36,21 +36,23 @@ from lumiere_jax import sample_flags
 from lumiere_jax.one_line_errors import define_path, run
 
 sample_flags.define()
-flags.adopt_module_key_flags(sample_flags)  # or --help would leave them out
+flags.adopt_module_key_flags(sample_flags)  # without it, --help would not list them
 OUTPUT = define_path("output", "clips", "Folder for the clips.")
-BATCH = flags.DEFINE_integer("batch", 4, "Clips made at a time.", 1, 4096)
+BATCH = flags.DEFINE_integer("batch", 4, "Number of clips made at a time.", 1, 4096)
 GIF = flags.DEFINE_bool("gif", False, "Write a GIF as well.")
-BASE_ONLY = flags.DEFINE_bool("base_only", False, "Make clips of the base's size.")
+BASE_ONLY = flags.DEFINE_bool(
+    "base_only", False, "Make clips of the base's size, without super-resolution."
+)
 PREVIEW = flags.DEFINE_integer("preview", 0, "Write a contact sheet every so many steps.", 0)
 
 
 def main(_: list[str]) -> None:
-    """Flags in, clips out."""
+    """Make the clips that the flags describe."""
     from lumiere_jax.parallel.processes import use_compilation_cache
     from lumiere_jax.video.new_file import check_output
 
     if not any(argument.startswith(("--verbosity", "-v", "--v")) for argument in sys.argv):
-        logging.set_verbosity(logging.WARNING)  # Orbax tells a story at every load
+        logging.set_verbosity(logging.WARNING)  # Orbax logs many lines at every load
     prompts = sample_flags.read_prompts()
     given, options = sample_flags.arguments()
     sample_flags.check_seeds(len(prompts))
@@ -68,7 +70,7 @@ def main(_: list[str]) -> None:
 
 
 def load():
-    """The model, with the settings that the flags change."""
+    """Load the model, with the settings that the flags change."""
     from lumiere_jax.lumiere import Lumiere
 
     if flags.FLAGS.model is None:
@@ -81,7 +83,12 @@ def load():
 
 
 def save(clips, *, sheet: bool) -> None:
-    """Write the clips, and one sheet of them all where they are to be compared."""
+    """Write the clips.
+
+    Args:
+      clips: generated clips.
+      sheet: True to write one contact sheet of all clips too, to compare values of alpha.
+    """
     from lumiere_jax.generated import next_number, numbered
     from lumiere_jax.video.contact_sheet import write_contact_sheet
     from lumiere_jax.video.new_file import next_free
@@ -118,7 +125,7 @@ def preview_options() -> dict:
     folder = next_free(make_folder, next_number(OUTPUT.value))
 
     def write(stage: str, step: int, clips) -> None:
-        # A later batch has the same steps: number what comes again.
+        # A later batch has the same steps: its files get a number.
         path, count = folder / f"{stage}-{step:04d}.png", 1
         while path.exists():
             path, count = folder / f"{stage}-{step:04d}-{count}.png", count + 1

@@ -1,7 +1,7 @@
-"""The flags of `lumiere_jax.sample`, and how they become a call of a method of `Lumiere`.
+"""The flags of `lumiere_jax.sample`, and their conversion to a call of a method of `Lumiere`.
 
-A flag that the application has no use for is refused: a mask that is silently ignored would cost an
-hour of sampling.
+A flag that the application does not use is refused: ignoring a mask without a message could waste
+an hour of sampling.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any
 
 from absl import flags
 
-from lumiere_jax.checkpoints.dataclass_json import from_json
 from lumiere_jax.diffusion.sampler_config import SamplerConfig
 from lumiere_jax.one_line_errors import define_path
 from lumiere_jax.sampling.request import check_seed
 from lumiere_jax.sampling.stage_config import StageConfig
+from lumiere_jax.structure import from_dict
 from lumiere_jax.text.reading import read_lines
 
 FLAGS = flags.FLAGS
 
-# Application → method of Lumiere, the flag of its main argument, and the flags it has a use for.
+# Application → method of Lumiere, flag of its main argument, other flags that it uses.
 APPLICATIONS: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
     "text_to_video": ("text_to_video", None, ("shot",)),
     "image_to_video": ("image_to_video", "image", ("shot", "conditioning", "strength")),
@@ -47,59 +47,59 @@ SETTINGS = {
     kind: {f.name for f in dataclasses.fields(kind)} for kind in (SamplerConfig, StageConfig)
 }
 REQUIRED = {SamplerConfig: {}, StageConfig: {"diffusion": {}, "frames": 1, "size": 64}}
-# Where windows and tiles are meant, the super-resolutions are: the base has --set.
+# Flags of the super-resolution stages; --set changes these settings of the base.
 REFINING = ("window", "overlap", "window_weights", "tile", "tile_overlap", "augmentation")
 
 
-# Kind, name, default, what --help says.
-WHAT = (
+# Kind, name, default and help of each flag.
+INPUT_FLAGS = (
     ("path", "model", None, "Model folder, or a training run such as runs/demo."),
-    ("multi_string", "prompt", [], "What to show; repeat it for several clips."),
+    ("multi_string", "prompt", [], "Description of a clip; repeat it for several clips."),
     ("path", "prompts", None, "Text file with one prompt a line."),
-    ("multi_string", "shot", [], "Prompts that follow one another in one clip."),
-    ("string", "negative_prompt", "", "What not to show."),
+    ("multi_string", "shot", [], "Prompt of a shot; repeat it for several shots in one clip."),
+    ("string", "negative_prompt", "", "Description of what the clips should not show."),
     ("integer", "seed", 0, "Seed of the first clip, in [0, 2**32); later clips use seed + 1, …"),
-    ("integer", "frames", None, "Of a clip; as trained by default."),
-    ("path", "image", None, "Picture; its short side is fitted, the centre square kept."),
-    ("path", "video", None, "Video; fitted likewise, from its start."),
+    ("integer", "frames", None, "Number of frames of a clip; as in training by default."),
+    ("path", "image", None, "Picture; its centre square is resized to the model's size."),
+    ("path", "video", None, "Video, from its first frame; resized to the model's size."),
     ("path", "mask", None, "Picture or video, white where to paint or to move."),
-    ("multi_string", "box", [], "left,top,right,bottom in pixels: the same as a mask."),
-    ("multi_string", "polygon", [], "x,y,x,y,x,y… in pixels: the same as a mask."),
-    ("string", "aspect", None, "Of the canvas to paint a video out to, such as 16:9."),
-    ("string", "padding", None, "left,top,right,bottom: pixels to paint a video out by."),
-    ("float", "strength", None, "Noise that an edit starts from, in (0, 1]: 1 is all."),
-    ("integer", "keep", None, "Last frames of --video that a continuation begins with."),
-    ("path", "style", None, "A style, or a run of the style stage."),
-    ("list", "alpha", [], "How far towards the style, in [0, 1]; several give a sheet."),
-    ("path", "upscale", None, "Video to refine: super-resolution alone."),
+    ("multi_string", "box", [], "left,top,right,bottom in pixels: a rectangle, instead of a mask."),
+    ("multi_string", "polygon", [], "x,y,x,y,x,y… in pixels: a polygon, instead of a mask."),
+    ("string", "aspect", None, "Aspect ratio to outpaint a video to, such as 16:9."),
+    ("string", "padding", None, "left,top,right,bottom: pixels to outpaint on each side."),
+    ("float", "strength", None, "Noise level that an edit starts from, in (0, 1]; 1 is all noise."),
+    ("integer", "keep", None, "Number of last frames of --video that a continuation begins with."),
+    ("path", "style", None, "Style folder, or a run of the style stage."),
+    ("list", "alpha", [], "Strength of the style, in [0, 1]; several values give a sheet."),
+    ("path", "upscale", None, "Video to refine by super-resolution alone."),
 )
-HOW = (
-    ("string", "sampler", None, "ddim, ddpm, dpm_solver, heun …, of every stage."),
-    ("integer", "steps", None, "Denoising steps of every stage."),
-    ("float", "guidance_scale", None, "Of every stage; 1 is none."),
+SAMPLING_FLAGS = (
+    ("string", "sampler", None, "Sampler of every stage: ddim, ddpm, dpm_solver, heun, …"),
+    ("integer", "steps", None, "Number of denoising steps of every stage."),
+    ("float", "guidance_scale", None, "Guidance scale of every stage; 1 for no guidance."),
     ("integer", "jump_length", None, "Steps of a resampling jump (RePaint); 0 for none."),
-    ("integer", "jump_repeats", None, "How often each stretch of a jump is walked."),
+    ("integer", "jump_repeats", None, "Number of times that the steps of a jump are run."),
     ("multi_string", "set", [], "STAGE.SETTING=VALUE of one stage, such as ssr.steps=10."),
-    ("integer", "window", None, "Frames that super-resolution sees at a time."),
-    ("integer", "overlap", None, "Frames that its windows share."),
-    ("string", "window_weights", None, "Of its windows: uniform, ramp or gaussian."),
-    ("integer", "tile", None, "Pixels a side of the squares it works on."),
-    ("integer", "tile_overlap", None, "Pixels that its squares share."),
-    ("float", "augmentation", None, "Noise on the clip it refines, in [0, 1)."),
+    ("integer", "window", None, "Frames that super-resolution processes at a time."),
+    ("integer", "overlap", None, "Frames that neighbouring windows of super-resolution share."),
+    ("string", "window_weights", None, "Weights of those windows: uniform, ramp or gaussian."),
+    ("integer", "tile", None, "Pixels per side of the tiles of super-resolution."),
+    ("integer", "tile_overlap", None, "Pixels that neighbouring tiles share."),
+    ("float", "augmentation", None, "Noise level of the clip to refine, in [0, 1)."),
 )
 CONDITIONING = (
-    "trained (default): the model was fine-tuned on observed videos; free: any model, the network "
-    "is not told, and what is known is kept."
+    "trained (default): the network, fine-tuned on observed videos, gets the observed video; free: "
+    "for any model, the observed pixels are kept without passing them to the network."
 )
 
 
 def define(values: flags.FlagValues = FLAGS) -> None:
-    """Defines the flags in `values`."""
-    application = ("application", "text_to_video", list(APPLICATIONS), "What to do.")
+    """Define the flags in `values`."""
+    application = ("application", "text_to_video", list(APPLICATIONS), "Application to run.")
     flags.DEFINE_enum(*application, flag_values=values)
     conditioning = ("conditioning", None, ["trained", "free"], CONDITIONING)
     flags.DEFINE_enum(*conditioning, flag_values=values)
-    for kind, name, default, words in WHAT + HOW:
+    for kind, name, default, words in INPUT_FLAGS + SAMPLING_FLAGS:
         if kind == "path":
             define_path(name, default, words, values)
             continue
@@ -107,15 +107,15 @@ def define(values: flags.FlagValues = FLAGS) -> None:
 
 
 def method() -> str:
-    """The method of `Lumiere` that the flags ask for."""
+    """Return the name of the method of `Lumiere` that the flags select."""
     return APPLICATIONS[_application()][0]
 
 
 def arguments() -> tuple[list[Any], dict[str, Any]]:
-    """The arguments of that method but for the prompt and the seed.
+    """Return the arguments of that method, except for the prompt and the seed.
 
     Raises:
-      ValueError: the flag of the main argument is missing, or one has no use.
+      ValueError: the flag of the main argument is missing, or the application does not use a flag.
     """
     application = _application()
     _, main, uses = APPLICATIONS[application]
@@ -141,10 +141,10 @@ def arguments() -> tuple[list[Any], dict[str, Any]]:
 
 
 def read_prompts() -> list[str]:
-    """The prompts of the command line and of the file, in this order.
+    """Return the prompts of the command line and of the file, in this order.
 
     Raises:
-      ValueError: there are none, where something is to be shown: not for super-resolution alone.
+      ValueError: there are none, and the application is not super-resolution alone.
     """
     prompts = list(FLAGS.prompt)
     if FLAGS.prompts:
@@ -152,9 +152,9 @@ def read_prompts() -> list[str]:
     if not prompts and FLAGS.shot:
         prompts = [", then ".join(FLAGS.shot)]
     if not prompts and _application() == "upscale":
-        prompts = [""]  # super-resolution that reads no text needs none
+        prompts = [""]  # super-resolution may read no text
     if not prompts:
-        raise ValueError('there is nothing to show: give --prompt="…", or --prompts=file')
+        raise ValueError('a prompt is missing: give --prompt="…", or --prompts=file')
     return prompts
 
 
@@ -165,17 +165,20 @@ def check_seeds(clips: int) -> None:
 
 
 def sampler_changes() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Changes of every stage's sampler, and of single ones' by name."""
+    """Return changes of every stage's sampler, and changes of single stages' by name."""
     names = ("sampler", "steps", "guidance_scale", "jump_length", "jump_repeats")
     every = {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
     return every, _changes_of(SamplerConfig)
 
 
 def stage_changes(refining: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Changes of stages' settings, by name.
+    """Return changes of the stages' settings, by name.
 
     Args:
-      refining: the super-resolution stages.
+      refining: names of the super-resolution stages.
+
+    Raises:
+      ValueError: a flag of super-resolution, and the model has no such stage.
     """
     named = {"window_weights": "weights"}
     values = {
@@ -196,7 +199,7 @@ def stage_changes(refining: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 @contextlib.contextmanager
 def named_by_flags() -> Iterator[None]:
-    """Put `--` before a setting that an error names, where a flag has set it."""
+    """Put `--` before the name of a setting in an error message if a flag has set it."""
     try:
         yield
     except ValueError as error:
@@ -209,10 +212,15 @@ def named_by_flags() -> Iterator[None]:
 
 
 def numbers(flag: str, text: str, count: int | None = None) -> tuple[float, ...]:
-    """Numbers with commas between them.
+    """Parse numbers with commas between them.
+
+    Args:
+      flag: name of the flag, for the messages.
+      text: value of the flag.
+      count: expected number of numbers; any when None.
 
     Raises:
-      ValueError: other than that, or other than `count` of them.
+      ValueError: the text is not numbers, or not `count` of them.
     """
     found = tuple(_number(flag, part) for part in text.replace(" ", ",").split(",") if part)
     if count is not None and len(found) != count:
@@ -221,7 +229,7 @@ def numbers(flag: str, text: str, count: int | None = None) -> tuple[float, ...]
 
 
 def _application() -> str:
-    """--upscale=clip.mp4 alone is enough to say what to do."""
+    """Return the application; --upscale=clip.mp4 alone selects it."""
     return "upscale" if FLAGS.upscale else FLAGS.application
 
 
@@ -230,13 +238,13 @@ def _refuse_others(application: str, used: set[str | None]) -> None:
         if name not in used and FLAGS[name].value not in (None, []):
             having = [key for key, (_, main, uses) in APPLICATIONS.items() if name in (main, *uses)]
             raise ValueError(
-                f"--{name} has no use in --application={application}; it belongs to "
+                f"--{name} is not used by --application={application}; it belongs to "
                 f"{', '.join(having)}"
             )
 
 
 def _changes_of(kind: type) -> dict[str, dict[str, Any]]:
-    """What --set says of the fields of that dataclass, by stage."""
+    """Return the changes of --set to fields of a dataclass, by stage."""
     changes: dict[str, dict[str, Any]] = {}
     for text in FLAGS.set:
         place, _, value = text.partition("=")
@@ -248,7 +256,7 @@ def _changes_of(kind: type) -> dict[str, dict[str, Any]]:
             )
         if field in SETTINGS[kind]:
             change = {field: _parse(value)}
-            from_json(kind, REQUIRED[kind] | change, f"--set={stage}")  # the right type?
+            from_dict(kind, REQUIRED[kind] | change, f"--set={stage}")  # the right type?
             changes.setdefault(stage, {}).update(change)
     return changes
 

@@ -1,10 +1,11 @@
-r"""Trains a stage of Lumiere, or continues it where it stopped.
+r"""Trains a stage of Lumiere, or resumes it.
 
 python -m lumiere_jax.train --config=configs/demo.py:base --workdir=runs/demo \
     --config.train.steps=500
 
-Every setting is a flag. The stage is kept in `<workdir>/<stage>`; the same command continues it.
-Exit codes: 0 finished; 1 an error, in one line; 75 stopped by a signal after a checkpoint.
+Every setting is a flag. The work directory of the stage is `<workdir>/<stage>`; the same command
+resumes it. Exit codes: 0 for finished; 1 for an error, printed in one line; 75 if a signal stopped
+it after a checkpoint.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from ml_collections import config_flags
 from lumiere_jax.one_line_errors import REPORT, define_path, run
 
 CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "What to train, such as configs/demo.py:base"
+    "config", None, "Configuration file and stage, such as configs/demo.py:base."
 )
-WORKDIR = define_path("workdir", None, "Folder of the run; each stage has its own inside.")
+WORKDIR = define_path("workdir", None, "Folder of the run; each stage has a folder in it.")
 DISTRIBUTED = flags.DEFINE_bool(
-    "distributed", None, "Join other processes; by default if the environment names them."
+    "distributed", None, "Run with other processes; by default if the environment names them."
 )
 
 
 def main(_: list[str]) -> None:
-    """Flags in, one call, exit code out."""
+    """Train the stage that the flags describe."""
     from lumiere_jax.parallel.processes import start_processes, use_compilation_cache
     from lumiere_jax.training.command_line import to_experiment
     from lumiere_jax.training.loop import train
@@ -35,7 +36,7 @@ def main(_: list[str]) -> None:
     from lumiere_jax.video.new_file import check_output
 
     if not any(argument.startswith(("--verbosity", "-v", "--v")) for argument in sys.argv):
-        logging.set_verbosity(logging.WARNING)  # Orbax tells a story at every save
+        logging.set_verbosity(logging.WARNING)  # Orbax logs many lines at every save
     for name in ("config", "workdir"):
         if flags.FLAGS[name].value is None:
             raise ValueError(f"--{name} is missing; see python -m lumiere_jax.train --help")
@@ -52,16 +53,16 @@ def main(_: list[str]) -> None:
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """absl's parsing, with a mistake in a setting or in the file answered in one line."""
+    """Parse the flags; a mistake in a flag or in the configuration file is reported in one line."""
     from lumiere_jax.training.command_line import explain_flags, with_home
 
     argv = with_home(argv)
     try:
         rest = flags.FLAGS(argv)
         if CONFIG.value is not None:
-            CONFIG.value.to_dict()  # a file that could not be read answers only now
+            CONFIG.value.to_dict()  # raises the error of an unreadable file, which parsing delays
         return rest
-    except Exception as error:  # a configuration is a program: it raises what it likes
+    except Exception as error:  # a configuration file is a program: it may raise anything
         line = explain_flags(argv, error)
         if line is not None:
             sys.exit(f"error: {line}")

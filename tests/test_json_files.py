@@ -1,4 +1,4 @@
-"""JSON that others wrote: read within limits, or refused in one line that names the file."""
+"""Untrusted JSON is read within limits, or refused in one line that names the file."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def test_anything_else_is_refused_in_one_line_with_the_file(data):
         ("9" * 5000, "thousands of digits"),
     ],
 )
-def test_what_two_programs_would_read_in_two_ways_is_refused(text, message):
+def test_ambiguous_json_is_refused(text, message):
     with pytest.raises(ValueError, match=message):
         parse_json(text, "x.json")
 
@@ -68,7 +68,7 @@ def test_a_file_of_another_kind_is_named_with_what_to_do(tmp_path, content, kind
         read_json(path, kind=kind, advice="download it again")
 
 
-def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+def test_a_pipe_is_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "model.json")
     with pytest.raises(ValueError, match="a device or a pipe"):
         read_json(tmp_path / "model.json")

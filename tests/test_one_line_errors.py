@@ -31,7 +31,7 @@ def test_a_fault_keeps_its_traceback_and_asks_for_a_report():
     assert caught.value.__notes__ == [REPORT]
 
 
-def test_a_path_flag_knows_the_home_folder(monkeypatch):
+def test_a_path_flag_expands_the_home_folder(monkeypatch):
     monkeypatch.setenv("HOME", "/home/someone")
     values = flags.FlagValues()
     define_path("output", "clips", "Folder.", values)
@@ -39,7 +39,7 @@ def test_a_path_flag_knows_the_home_folder(monkeypatch):
     assert values.output == "/home/someone/clips"
 
 
-def test_an_argument_that_the_locale_cannot_read_is_named_with_what_helps():
+def test_an_argument_that_the_locale_cannot_read_is_named_with_a_remedy():
     command = [sys.executable, "-m", "lumiere_jax.sample", "--output=ü".encode()]
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run(command, env=os.environ | ascii_only, capture_output=True, timeout=120)
@@ -64,7 +64,7 @@ def test_an_argument_that_the_locale_cannot_read_is_named_with_what_helps():
         (["--prompt=a", "--set=base.steps=0"], "--set=base.steps=0 lies outside [1, 1000]"),
     ],
 )
-def test_the_program_says_in_one_line_what_is_wrong(arguments, line):
+def test_the_program_reports_a_mistake_in_one_line(arguments, line):
     command = [sys.executable, "-m", "lumiere_jax.sample", "--model=data/demo", *arguments]
     environment = os.environ | {"PYTHONUTF8": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)

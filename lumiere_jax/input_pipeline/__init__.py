@@ -1,10 +1,10 @@
-"""Clips into batches: prepared records, TensorFlow Datasets, or scenes drawn on the fly.
+"""Batches of clips: from prepared records, TensorFlow Datasets, or scenes rendered on demand.
 
     with make_pipeline(DataConfig(source="records:clips/", batch_size=8)) as batches:
         batch = next(batches)         # {"video": uint8 [b, t, h, w, 3], "tokens": …}
-        state = batches.get_state()   # JSON; set_state continues exactly there
+        state = batches.get_state()   # JSON; set_state resumes exactly there
 
-Imports no JAX, and grain (which does) only when batches are read.
+Imports no JAX; grain, which does, is imported when batches are read.
 """
 
 from lumiere_jax.input_pipeline.data_config import DataConfig

@@ -1,4 +1,4 @@
-"""`index.json` of a folder of prepared clips, checked before anything is believed that it says."""
+"""Read and check `index.json` of a folder of prepared clips."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from etils import epath
 from lumiere_jax.json_files import plain_name, read_json
 from lumiere_jax.structure import check_whole
 
-MAXIMUM = 1 << 50  # clips, and bytes: a petabyte
+MAXIMUM = 1 << 50  # of clips and of bytes: a petabyte
 ADVICE = "make the folder again with `python -m lumiere_jax.prepare`"
 
 
 def read_clip_index(folder: epath.PathLike) -> dict[str, Any]:
     """Read the index of a finished folder of clips.
 
-    The entries that are there for certain: counts.clips, sizes.clip [t, h, w, 3], hash, and of
-    each shard file (a plain name), records, bytes, sha256.
+    The result certainly has counts.clips, sizes.clip [t, h, w, 3], hash, and for each shard its
+    file (a plain name), records, bytes and sha256.
 
     Raises:
-      FileNotFoundError: there is no index.
-      ValueError: it is something else, or leads out of its folder; names the file.
+      FileNotFoundError: the index does not exist.
+      ValueError: the file is not such an index, or refers to files outside of its folder; the
+        message names the file.
     """
     path = epath.Path(folder) / "index.json"
     index = read_json(path, advice=ADVICE)
@@ -30,7 +31,7 @@ def read_clip_index(folder: epath.PathLike) -> dict[str, Any]:
         _check(index)
     except (KeyError, TypeError, ValueError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"{path} is no index of prepared clips: {reason}; {ADVICE}") from None
+        raise ValueError(f"{path} is not an index of prepared clips: {reason}; {ADVICE}") from None
     return index
 
 
@@ -54,7 +55,7 @@ def _check(index: dict[str, Any]) -> None:
         check_whole(f"shards[{number}].records", shard["records"], 1, MAXIMUM)
         check_whole(f"shards[{number}].bytes", shard["bytes"], 1, MAXIMUM)
         if not re.fullmatch("[0-9a-f]{64}", str(shard["sha256"])):
-            raise ValueError(f"shards[{number}].sha256={shard['sha256']!r:.80} is no SHA-256")
+            raise ValueError(f"shards[{number}].sha256={shard['sha256']!r:.80} is not a SHA-256")
     names = {shard["file"] for shard in index["shards"]}
     if len(names) < len(index["shards"]):
         raise ValueError("a shard is listed twice")

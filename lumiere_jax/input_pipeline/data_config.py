@@ -1,4 +1,4 @@
-"""Where training clips come from and how they are read, as one frozen dataclass."""
+"""Configuration of the training data: its source, and how it is read."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from lumiere_jax.input_pipeline.masks import MaskMixture
 from lumiere_jax.structure import check_fields, check_whole
 
 _RANGES = {
-    "frames": (1, 1 << 16),  # three quarters of an hour at 24 a second
-    "size": (8, 8192),  # larger frames than any camera's
+    "frames": (1, 1 << 16),  # 45 minutes at 24 frames a second
+    "size": (8, 8192),  # as large as the frames of 8K video
     "batch_size": (1, 1 << 20),
-    "text_length": (1, 8192),  # attention over more tokens fits no accelerator
+    "text_length": (1, 8192),  # attention over more tokens exceeds any accelerator's memory
     "seed": (0, 2**32 - 1),
     "examples": (1, 10**9),
     "workers": (0, 1024),  # processes of one machine
@@ -21,30 +21,30 @@ _RANGES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Clips and their batches.
+    """Source of clips, and the batches made of them.
 
     Attributes:
       source: "moving_shapes", "records:<folder>" of `python -m lumiere_jax.prepare`,
         "tfds:<name>", or "images:<folder>" of a few pictures of a style.
-      split: "train" or "heldout" of the synthetic set, a split of a TFDS set; prepared folders
-        have none.
-      frames: of a clip.
-      size: height and width in pixels.
-      image_frames: batches hold one random frame of each clip, for the image stage.
-      segment: batches hold this many consecutive frames from a random place in each clip.
-      crop: batches hold a random square of this many pixels a side of each clip.
-      batch_size: clips a step, over all processes.
+      split: "train" or "heldout" of the synthetic set, or a split of a TFDS set; prepared folders
+        have no splits.
+      frames: number of frames of a clip.
+      size: height and width of a clip, in pixels.
+      image_frames: True for batches of one random frame of each clip, for the image stage.
+      segment: number of consecutive frames taken from a random place of each clip; all when None.
+      crop: height and width in pixels of a random square taken of each clip; all when None.
+      batch_size: number of clips a step, over all processes.
       text: "tokens" of the caption, or the "embeddings" stored with the clips.
-      tokenizer: "bytes", or a SentencePiece model file.
-      text_length: tokens that every caption is padded or cut to.
-      shuffle: every epoch in another order; in the stored order otherwise.
-      seed: of the order and of the random frames, and of the synthetic scenes.
-      examples: scenes in the synthetic set.
-      workers: processes that read ahead; 0 reads in threads of this process, which is faster on
-        few cores. The batches do not depend on it.
-      masks: kinds of masks for the conditional stage, whose batches say what is observed.
-      video_feature: of a TFDS set.
-      caption_feature: of a TFDS set; text, or a class label.
+      tokenizer: "bytes", or the path of a SentencePiece model file.
+      text_length: number of tokens that every caption is padded or cut to.
+      shuffle: True for another order in every epoch, False for the stored order.
+      seed: seed of the order, the random frames, segments and crops, and the synthetic scenes.
+      examples: number of scenes in the synthetic set.
+      workers: number of processes that read ahead; 0 reads in threads of this process, which is
+        faster on few cores. The batches do not depend on it.
+      masks: shares of the kinds of masks, for the conditional stage; no masks when None.
+      video_feature: name of the video in a TFDS set.
+      caption_feature: name of the caption in a TFDS set, which is text or a class label.
     """
 
     source: str = "moving_shapes"
@@ -85,10 +85,10 @@ class DataConfig:
 
     @property
     def clip_frames(self) -> int:
-        """Frames of the clips in a batch."""
+        """Return the number of frames of the clips in a batch."""
         return 1 if self.image_frames else self.segment or self.frames
 
     @property
     def clip_size(self) -> int:
-        """Height and width of the clips in a batch."""
+        """Return the height and width of the clips in a batch, in pixels."""
         return self.crop or self.size

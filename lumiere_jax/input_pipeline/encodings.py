@@ -1,4 +1,4 @@
-"""How the frames of a clip become bytes; chosen by name, measured in data/README.md."""
+"""Encodings of a clip's frames as bytes, chosen by name; measured in docs/notes/stored_clips.md."""
 
 import dataclasses
 import functools
@@ -18,7 +18,7 @@ Shape = tuple[int, int, int, int]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """A pair of functions; `decode(data, shape, start, stop)` reads only the frames asked for."""
+    """A pair of functions; `decode(data, shape, start, stop)` reads frames start … stop − 1."""
 
     encode: Callable[[UInt8[np.ndarray, "t h w 3"], float], bytes]
     decode: Callable[[bytes, Shape, int, int], UInt8[np.ndarray, "t h w 3"]]
@@ -34,12 +34,12 @@ def _decode_video(data: bytes, shape: Shape, start: int, stop: int) -> np.ndarra
     try:
         return decode_h264(io.BytesIO(data), shape, start, stop)
     except (ArithmeticError, AttributeError, IndexError, TypeError) as error:
-        # No stream, no frame rate, no time stamp: things that every clip of ours has.
+        # The stream, frame rate or a timestamp is missing, which every encoded clip has.
         raise ValueError(f"the H.264 data is damaged ({type(error).__name__}: {error})") from error
 
 
 def _encode_pictures(frames: np.ndarray, fps: float, **options) -> bytes:
-    """Return the ends of the pictures as t little-endian uint32, then the pictures."""
+    """Return where the pictures end, as t little-endian uint32, followed by the pictures."""
     pictures = []
     for frame in frames:
         target = io.BytesIO()
@@ -56,7 +56,7 @@ def _decode_pictures(data: bytes, shape: Shape, start: int, stop: int, kind: str
     ends = (0, *struct.unpack_from(f"<{count}I", data))
     falling = any(one > other for one, other in itertools.pairwise(ends))
     if falling or 4 * count + ends[-1] > len(data):
-        raise ValueError("the places of the pictures are damaged, or the pictures cut short")
+        raise ValueError("the offsets of the pictures are damaged, or the pictures cut short")
     frames = np.empty((stop - start, *shape[1:]), np.uint8)
     for index in range(start, stop):
         picture = data[4 * count + ends[index] : 4 * count + ends[index + 1]]
@@ -91,8 +91,8 @@ def _pictures(kind: str, **options) -> Encoding:
     )
 
 
-# "fastdecode" leaves out the parts of H.264 that cost a reader most. A key frame every 16 lets
-# the image stage take one frame out of a clip without decoding all of it.
+# "fastdecode" leaves out the parts of H.264 that are slowest to decode. With a key frame every 16
+# frames the image stage can read one frame of a clip without decoding all of it.
 _FAST = {"tune": "fastdecode", "g": "16"}
 
 ENCODINGS: dict[str, Encoding] = {
@@ -107,7 +107,7 @@ DEFAULT_ENCODING = "h264"
 
 
 def find_encoding(name: str) -> Encoding:
-    """Return the encoding of that name; raise a ValueError with the names there are otherwise."""
+    """Return the encoding of that name; raise a ValueError with all names if it is unknown."""
     if name not in ENCODINGS:
         raise ValueError(f"unknown encoding={name!r:.80}; choose one of {', '.join(ENCODINGS)}")
     return ENCODINGS[name]

@@ -1,7 +1,7 @@
-"""A folder of a few pictures that show a style, each with its caption.
+"""Read a folder of a few pictures of one style, each with its caption.
 
 style/house.png     style/house.txt      "a house in watercolour"
-style/ships.jpg     style/caption.txt    for every picture without its own text
+style/ships.jpg     style/caption.txt    for every picture without a file of its own
 """
 
 from __future__ import annotations
@@ -20,11 +20,16 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 
 class ImageSource:
-    """Pictures as clips of one frame: the short side to `size`, then the centre square.
+    """Pictures as clips of one frame: the short side resized to `size`, then the centre square.
+
+    Args:
+      folder: folder of pictures and captions.
+      config: data configuration, with `image_frames`.
 
     Raises:
-      FileNotFoundError: no folder, no picture in it, or a picture without a caption.
-      ValueError: clips of several frames were asked for, or a caption is empty or not UTF-8.
+      FileNotFoundError: the folder, a picture in it, or a picture's caption is missing.
+      ValueError: the configuration requires clips of several frames, or a caption is empty or not
+        UTF-8.
     """
 
     def __init__(self, folder: epath.PathLike, config: DataConfig):
@@ -55,7 +60,7 @@ class ImageSource:
 
 
 def _caption(path: epath.Path) -> str:
-    """Return the words of the text beside a picture, or of the one for all."""
+    """Return the caption of the text file beside a picture, or of the one for all."""
     for place in (path.parent / f"{path.stem}.txt", path.parent / "caption.txt"):
         if place.exists():
             caption = clean(read_text(place))

@@ -1,7 +1,7 @@
-"""From a position in the endless stream of clips to one training example.
+"""Load the training example at a position of the endless stream of clips.
 
-Everything here is a pure function of the configuration and the position, so it does not matter
-which process or thread computes it, or in which run.
+Every example is a pure function of the configuration and the position, so it does not matter which
+process or thread loads it, or in which run.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from lumiere_jax.input_pipeline.source import Example, Source
 from lumiere_jax.json_files import read_bytes, read_json_lines
 from lumiere_jax.text.tokenizers import open_tokenizer
 
-ATTEMPTS = 16  # unreadable clips in a row, after which the set itself is taken to be broken
+ATTEMPTS = 16  # unreadable clips in a row, after which the whole set counts as damaged
 STREAM_LENGTH = 1 << 62
-CROP_NUMBER = 4  # of this use of the data's seed; scenes, captions and masks have others
+CROP_NUMBER = 4  # makes the seed's random numbers differ from those of scenes, captions, masks
 
 
 class Loading:
-    """The examples of one process, by number: what grain reads, in this process or in workers.
+    """The examples of one process by number, for grain to read in this process or in workers.
 
     Args:
-      source: the clips.
-      config: order, frames and text.
-      start: global position of this process group's first example.
-      process_index: of this process; it takes an equal, contiguous part of each batch.
-      process_count: of all.
-      batch_size: of all processes together.
+      source: source of the clips.
+      config: order, frames, masks and text.
+      start: position in the stream of the first example of all processes.
+      process_index: index of this process, which takes an equal, contiguous part of each batch.
+      process_count: number of processes.
+      batch_size: number of clips a step, over all processes.
     """
 
     def __init__(
@@ -61,8 +61,8 @@ class Loading:
     def __getitem__(self, number: int) -> dict[str, Any]:
         """Return example `number` of this process.
 
-        Arrays without batch axis; "failures", the clips that it stands in for; and "unread", how
-        many tokens its text has where they are more than are read, 0 where all are read.
+        Arrays without batch axis; "failures", the unreadable clips that it replaces; and "unread",
+        the number of tokens of its text if the text is cut, else 0.
         """
         step, row = divmod(int(number), self._rows)
         position = self._start + step * self._batch + self._first + row
@@ -77,7 +77,7 @@ class Loading:
         }
 
     def _read(self, record: int, position: int) -> tuple[int, Example, list[dict[str, Any]]]:
-        """The clip, or the next one that can be read; always the same one."""
+        """Return (record, clip, failures): that clip, or the next one that can be read."""
         segment, part = self._config.segment, {}
         if self._config.image_frames or segment is not None:
             moment = float(np.random.default_rng((self._config.seed, position)).uniform())
@@ -97,7 +97,7 @@ class Loading:
         )
 
     def _cropped(self, example: Example, position: int) -> Example:
-        """The same random square of every frame."""
+        """Return the example with the same random square of every frame."""
         crop, frames = self._config.crop, example.frames
         if crop is None:
             return example
@@ -135,27 +135,27 @@ class Loading:
 
 
 class Quarantine:
-    """Each unreadable clip once; also as lines of JSON, where a file is given.
+    """A list of the unreadable clips, each once; also as lines of JSON in a file.
 
     Attributes:
-      entries: {"record", "substitute", "reason"} in the order in which they were met.
+      entries: {"record", "substitute", "reason"} of each clip, in the order of their detection.
 
     Args:
-      path: grows by a line a clip; what earlier runs wrote stays, and is not written again. Lines
-        that a power cut left unfinished are passed over.
+      path: file to append a line a clip to, none when None. The lines of earlier runs stay, and are
+        not written again; lines that a power cut left unfinished are ignored.
     """
 
     def __init__(self, path: epath.PathLike | None = None):
         self._path = epath.Path(path) if path is not None else None
         self.entries: list[dict[str, Any]] = []
         self._known: set[int] = set()
-        self._unfinished = False  # the last line: the next one begins after a line end
+        self._unfinished = False  # True if the last line has no line end
         if self._path is not None and self._path.is_file():
             self._note(entry for _, entry in read_json_lines(self._path) if _is_entry(entry))
             self._unfinished = read_bytes(self._path)[-1:] not in (b"", b"\n")
 
     def add(self, failures: Iterable[dict[str, Any]]) -> None:
-        """Note failures that are not known yet."""
+        """Add the failures of clips that are not in the list yet."""
         new = self._note(failures)
         if new and self._path is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True)

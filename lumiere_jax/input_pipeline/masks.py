@@ -1,8 +1,8 @@
-"""Which pixels of a training clip are observed: a mask for each way the model will be used.
+"""Draw masks of the observed pixels of training clips, a kind for each application of the model.
 
-A mask is 1 where the conditional model is shown the clip (Lumiere, section 4). They are pure
+A mask is 1 where the conditional model observes the clip (Lumiere, section 4). Masks are pure
 functions of a random generator, which the pipeline seeds with the data's seed, the record and the
-position in the stream: the same run sees the same masks in any number of processes.
+position in the stream: a run has the same masks in any number of processes.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from lumiere_jax.structure import check_range
 
 Region = Bool[np.ndarray, "h w"]
 Rng = np.random.Generator
-NUMBER = 3  # of this use of the data's seed; scenes and captions have others
+NUMBER = 3  # makes the seed's random numbers differ from those of scenes and captions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MaskMixture:
-    """How often each kind of mask is drawn, as shares of their sum.
+    """Frequencies of the kinds of masks, relative to their sum; by what the model observes.
 
     Attributes:
-      image_to_video: the first frame.
-      continuation: the first or the last k frames.
-      inpaint: all but boxes or brush strokes that stand still or move.
-      cinemagraph: the first frame everywhere and at all times, but for a region that may move.
-      outpaint: all but a border.
-      none: nothing, so that the one model still makes videos from text alone.
+      image_to_video: share of masks that observe the first frame.
+      continuation: share of masks that observe the first or the last k frames.
+      inpaint: share of masks that observe all but boxes or brush strokes, at rest or moving.
+      cinemagraph: share of masks that observe the first frame everywhere at all times, except in a
+        region that may move.
+      outpaint: share of masks that observe all but a border.
+      none: share of masks that observe nothing, so that the same model generates from text alone.
     """
 
     image_to_video: float = 0.3
@@ -50,11 +51,11 @@ class MaskMixture:
 
 
 class Mask(NamedTuple):
-    """What is observed of one clip.
+    """The observed part of one clip.
 
     Attributes:
-      mask: 1 where the clip is observed.
-      still: the observed video is not the clip but its first frame, repeated (cinemagraph).
+      mask: True where the clip is observed.
+      still: True if the observed video is the clip's first frame, repeated (cinemagraph).
     """
 
     mask: Bool[np.ndarray, "t h w 1"]
@@ -62,7 +63,7 @@ class Mask(NamedTuple):
 
 
 def draw_mask(mixture: MaskMixture, rng: Rng, frames: int, height: int, width: int) -> Mask:
-    """The mask of one clip."""
+    """Draw the mask of one clip of that many frames, and height and width in pixels."""
     shares = dataclasses.asdict(mixture)
     chance = np.array(list(shares.values())) / sum(shares.values())
     return KINDS[list(shares)[rng.choice(len(chance), p=chance)]](rng, (frames, height, width))
@@ -71,24 +72,28 @@ def draw_mask(mixture: MaskMixture, rng: Rng, frames: int, height: int, width: i
 def mask_of(
     mixture: MaskMixture, seed: int, record: int, position: int, shape: tuple[int, ...]
 ) -> Mask:
-    """The mask of clip `record` where it is the number `position` of the stream.
+    """Return the mask of a clip at a position of the stream of clips.
 
     Args:
-      shape: of the clip, [t, h, w, c].
+      mixture: frequencies of the kinds of masks.
+      seed: seed of the data.
+      record: number of the clip in its source.
+      position: position in the stream, over all processes and epochs.
+      shape: shape of the clip, [t, h, w, c].
     """
     rng = np.random.default_rng((seed, NUMBER, record, position))
     return draw_mask(mixture, rng, *shape[:3])
 
 
 def image_to_video(rng: Rng, shape) -> Mask:
-    """The first frame."""
+    """Observe the first frame."""
     mask = np.zeros((*shape, 1), bool)
     mask[0] = True
     return Mask(mask)
 
 
 def continuation(rng: Rng, shape) -> Mask:
-    """The first k frames, or the last k, up to half of the clip."""
+    """Observe the first k frames or the last k, up to half of the clip."""
     k = int(rng.integers(1, max(shape[0] // 2, 1) + 1))
     mask = np.zeros((*shape, 1), bool)
     mask[slice(0, k) if rng.random() < 0.5 else slice(-k, None)] = True
@@ -96,7 +101,7 @@ def continuation(rng: Rng, shape) -> Mask:
 
 
 def inpaint(rng: Rng, shape) -> Mask:
-    """All but one to three boxes, or all but strokes of a brush; half of them move."""
+    """Observe all but one to three boxes or strokes of a brush; half of these masks move."""
     frames, height, width = shape
     region = strokes(rng, height, width) if rng.random() < 0.5 else boxes(rng, height, width)
     if rng.random() < 0.5:
@@ -107,7 +112,7 @@ def inpaint(rng: Rng, shape) -> Mask:
 
 
 def outpaint(rng: Rng, shape) -> Mask:
-    """A rectangle; what lies beside it, above and below it, or around it is to be made."""
+    """Observe a rectangle, and not the borders beside it, above and below it, or around it."""
     _, height, width = shape
     kind = rng.integers(3)
     rows = slice(0, height) if kind == 0 else _interval(rng, height, 0.4, 0.9)
@@ -118,7 +123,7 @@ def outpaint(rng: Rng, shape) -> Mask:
 
 
 def cinemagraph(rng: Rng, shape) -> Mask:
-    """The still everywhere in the first frame, and outside of a region in the others."""
+    """Observe the still everywhere in the first frame, and outside of a region in the others."""
     frames, height, width = shape
     region = strokes(rng, height, width) if rng.random() < 0.5 else boxes(rng, height, width)
     mask = np.repeat(~region[None, ..., None], frames, axis=0)
@@ -127,7 +132,7 @@ def cinemagraph(rng: Rng, shape) -> Mask:
 
 
 def none(rng: Rng, shape) -> Mask:
-    """Nothing is observed."""
+    """Observe nothing."""
     return Mask(np.zeros((*shape, 1), bool))
 
 
@@ -142,7 +147,7 @@ KINDS: dict[str, Callable[[Rng, tuple[int, int, int]], Mask]] = {
 
 
 def boxes(rng: Rng, height: int, width: int) -> Region:
-    """One to three rectangles with sides of 0.2 to 0.7 of the frame's."""
+    """Draw one to three rectangles with sides of 0.2 to 0.7 of the frame's."""
     region = np.zeros((height, width), bool)
     for _ in range(rng.integers(1, 4)):
         region[_interval(rng, height, 0.2, 0.7), _interval(rng, width, 0.2, 0.7)] = True
@@ -150,12 +155,12 @@ def boxes(rng: Rng, height: int, width: int) -> Region:
 
 
 def strokes(rng: Rng, height: int, width: int) -> Region:
-    """One to three strokes of a round brush, 0.1 to 0.3 of the frame wide, that turn as they go."""
+    """Draw one to three curved strokes of a round brush, 0.1 to 0.3 of the frame wide."""
     region = np.zeros((height, width), bool)
     scale = min(height, width)
     for _ in range(rng.integers(1, 4)):
         angle, place = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.9, 2) * (height, width)
-        radius = max(rng.uniform(0.05, 0.15) * scale, 0.71)  # never less than a pixel
+        radius = max(rng.uniform(0.05, 0.15) * scale, 0.71)  # at least a pixel
         for _ in range(rng.integers(3, 8)):
             angle += rng.uniform(-1, 1)
             step = rng.uniform(0.1, 0.25) * scale * np.array([np.sin(angle), np.cos(angle)])
@@ -166,7 +171,7 @@ def strokes(rng: Rng, height: int, width: int) -> Region:
 
 
 def moved(region: Region, travel: Float[np.ndarray, "2"], frames: int) -> Bool[np.ndarray, "t h w"]:
-    """The region on its way by `travel` pixels (down, right); it is in place in mid-clip."""
+    """Move a region by `travel` pixels (down, right) over the clip, in place at its middle."""
     steps = np.arange(frames) / max(frames - 1, 1) - 0.5
     shifts = np.round(steps[:, None] * travel).astype(int)
     return np.stack([_shifted(region, down, right) for down, right in shifts])
@@ -186,7 +191,7 @@ def _interval(rng: Rng, length: int, least: float, most: float) -> slice:
 
 
 def _distance(start, end, height: int, width: int) -> Float[np.ndarray, "h w"]:
-    """Of each pixel from the line between two points."""
+    """Return the distance of each pixel from the line between two points, in pixels."""
     grid = np.stack(np.mgrid[:height, :width], -1) - start
     line = end - start
     along = np.clip(grid @ line / max(line @ line, 1e-9), 0, 1)

@@ -13,7 +13,7 @@ from lumiere_jax.input_pipeline.loading import Loading, Quarantine
 from lumiere_jax.input_pipeline.source import Source
 from lumiere_jax.input_pipeline.sources import open_source
 
-THREADS = 4  # that read ahead where there are no worker processes
+THREADS = 4  # that read ahead if there are no worker processes
 
 
 class Pipeline:
@@ -21,11 +21,11 @@ class Pipeline:
 
     video [b, t, h, w, 3] uint8; tokens [b, l] int32 and token_mask [b, l] bool, or text_embedding
     [b, l, d] and text_mask [b, l]; record [b] int64, the clips' numbers in the source; with
-    `config.masks` mask [b, t, h, w, 1] and still [b], both bool, see `masks.Mask`.
+    `config.masks` also mask [b, t, h, w, 1] and still [b], both bool, see `masks.Mask`.
 
-    Its state is the number of clips that all processes together have read. The order is a pure
-    function of the seed and that position, so a run may continue with any number of processes
-    and workers, or another batch size. Made by `make_pipeline`.
+    The state is the number of clips that all processes together have read. The order is a pure
+    function of the seed and that position, so a run may resume with any number of processes and
+    workers, or another batch size. `make_pipeline` makes it.
     """
 
     def __init__(
@@ -42,35 +42,47 @@ class Pipeline:
         self._rows = config.batch_size // process_count
         self._position = 0
         self._told = False
-        self._examples: Any = None  # opened by the first batch: set_state may come before it
+        self._examples: Any = None  # opened by the first batch: set_state may be called before
+        self._peeked: dict[str, np.ndarray] | None = None
 
     def __iter__(self) -> Pipeline:
         return self
 
     def __next__(self) -> dict[str, np.ndarray]:
+        batch = self.peek()
+        self._peeked = None
+        self._position += self._config.batch_size
+        return batch
+
+    def peek(self) -> dict[str, np.ndarray]:
+        """Return the next batch; the position stays before it."""
+        if self._peeked is None:
+            self._peeked = self._read()
+        return self._peeked
+
+    def _read(self) -> dict[str, np.ndarray]:
         if self._examples is None:
             self._examples = iter(self._open())
         rows = [next(self._examples) for _ in range(self._rows)]
         for row in rows:
             self._quarantine.add(row.pop("failures"))
             self._tell_unread(int(row.pop("unread")), int(row["record"]))
-        self._position += self._config.batch_size
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
     @property
     def quarantine(self) -> list[dict[str, Any]]:
-        """Clips that could not be read: {"record", "substitute", "reason"}."""
+        """Return the clips that could not be read: {"record", "substitute", "reason"}."""
         return self._quarantine.entries
 
     def get_state(self) -> dict[str, Any]:
-        """The position after the last batch, as JSON."""
+        """Return the position after the last batch, for JSON."""
         return {"position": self._position, **self._identity()}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes to a position that `get_state` gave.
+        """Resume at a position that `get_state` returned.
 
         Raises:
-          ValueError: it belongs to another set of clips, or another order of them.
+          ValueError: the position belongs to another set of clips, or another order of them.
         """
         for name, here in self._identity().items():
             if state[name] != here:
@@ -82,10 +94,10 @@ class Pipeline:
         self._position = int(state["position"])
 
     def close(self) -> None:
-        """Ends the threads and processes that read ahead."""
+        """End the threads and processes that read ahead."""
         if self._examples is not None and hasattr(self._examples, "close"):
             self._examples.close()
-        self._examples = None
+        self._examples = self._peeked = None
 
     def __enter__(self) -> Pipeline:
         return self
@@ -94,7 +106,7 @@ class Pipeline:
         self.close()
 
     def _tell_unread(self, tokens: int, record: int) -> None:
-        """Say once that captions are cut."""
+        """Warn once that captions are cut."""
         if tokens and not self._told:
             self._told = True
             length = self._config.text_length
@@ -126,7 +138,7 @@ class Pipeline:
         if not workers:
             return examples
         if not flags.FLAGS.is_parsed():
-            flags.FLAGS.mark_as_parsed()  # grain reads flags; outside app.run nobody parses them
+            flags.FLAGS.mark_as_parsed()  # grain reads flags, which only app.run parses
         return examples.mp_prefetch(
             grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2)
         )
@@ -140,18 +152,18 @@ def make_pipeline(
     quarantine: epath.PathLike | None = None,
     source: Source | None = None,
 ) -> Pipeline:
-    """Opens the source of `config` and gives its batches.
+    """Open the source of `config` and return its batches.
 
     Args:
-      config: what to read; `batch_size` counts the clips of all processes.
-      process_index: of this process, which gets its own rows of every batch.
-      process_count: of all.
-      quarantine: file that unreadable clips are listed in, as lines of JSON.
-      source: read instead of `config.source`.
+      config: data configuration; `batch_size` counts the clips of all processes.
+      process_index: index of this process, which reads its own rows of every batch.
+      process_count: number of processes.
+      quarantine: file to list unreadable clips in, as lines of JSON; none when None.
+      source: source of clips to read instead of `config.source`.
 
     Raises:
-      ValueError: the batch does not divide by the processes, or the source does not fit.
-      FileNotFoundError: the source is not there.
+      ValueError: the batch does not divide by the processes, or the source does not fit `config`.
+      FileNotFoundError: the source does not exist.
     """
     if config.batch_size % process_count:
         raise ValueError(

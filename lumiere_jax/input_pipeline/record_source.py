@@ -1,4 +1,4 @@
-"""Clips that `python -m lumiere_jax.prepare` made: ArrayRecord shards and their `index.json`."""
+"""Read clips of `python -m lumiere_jax.prepare`: ArrayRecord shards and their `index.json`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class RecordSource:
     """A folder of prepared clips.
 
     Args:
-      folder: the `--output` of lumiere_jax.prepare.
-      config: whose frames and size the records must have.
+      folder: folder of clips, the `--output` of lumiere_jax.prepare.
+      config: data configuration, with the frames and size of the records.
 
     Raises:
-      FileNotFoundError: no finished folder is there, or a shard of it is missing.
-      ValueError: it is empty, damaged, or its clips have other frames or another size.
+      FileNotFoundError: the folder is not finished, or a shard of it is missing.
+      ValueError: the folder is empty or damaged, or its clips have other frames or another size.
     """
 
     def __init__(self, folder: epath.PathLike, config: DataConfig):
@@ -35,11 +35,11 @@ class RecordSource:
             path = folder / shard["file"]
             _check_shard(path, shard["bytes"])
             count = shard["records"]
-            # With the counts given here, no shard is opened before a clip of it is wanted.
+            # With these counts, a shard is opened only when one of its clips is read.
             files.append(ShardInstruction(str(path), 0, count, count))
         self._records = array_record.ArrayRecordDataSource(files)
         self._shape = (config.frames, config.size, config.size, 3)
-        self._width = index.get("text", {}).get("width")  # None: not noted, or no embeddings
+        self._width = index.get("text", {}).get("width")  # None: unknown, or no embeddings
         self.identity = f"records {index['hash']}"
 
     def __len__(self) -> int:
@@ -49,8 +49,8 @@ class RecordSource:
         """Read a clip, or a few of its frames without decoding all; see `Source.read`.
 
         Raises:
-          ValueError: the record is damaged, or holds another shape than the index says; a batch
-            of both could not be put together.
+          ValueError: the record is damaged, or its shape is not that of the index, so that it does
+            not fit into a batch.
         """
         data = self._records[record]
         if moment is None:
@@ -66,7 +66,7 @@ class RecordSource:
 
 
 class ShardInstruction(NamedTuple):
-    """What `array_record` needs to know of a file to leave it closed until a record is read."""
+    """Description of a shard, with which `array_record` opens it only when a record is read."""
 
     filename: str
     skip: int

@@ -1,8 +1,8 @@
-"""One clip as one record on disk: a msgpack map with the frames encoded inside.
+"""Encode a clip as a record: a msgpack map with the frames encoded inside.
 
 data = encode_clip(Clip(frames=frames, fps=16.0, caption="a red circle bounces"))
 clip = decode_clip(data)            # all frames
-still = decode_clip(data, 7, 8)     # one frame, without decoding all of the clip
+still = decode_clip(data, 7, 8)     # one frame, without decoding the whole clip
 """
 
 import dataclasses
@@ -17,9 +17,9 @@ from jaxtyping import Float, UInt8
 from lumiere_jax.input_pipeline.encodings import DEFAULT_ENCODING, find_encoding
 from lumiere_jax.video.h264 import check_frames
 
-MAXIMUM_BYTES = 1 << 32  # of decoded frames: a damaged shape must not fill the memory
+MAXIMUM_BYTES = 1 << 32  # of decoded frames: a damaged shape must not exhaust the memory
 EMBEDDING_DTYPES = ("float16", "float32")
-# Records hold short arrays and few keys. msgpack makes room for as many as a record claims to have.
+# Records have short arrays and few keys. msgpack allocates as many as a record claims to have.
 UNPACK = {"max_array_len": 8, "max_map_len": 32, "max_ext_len": 0}
 MAXIMUM_ROWS, MAXIMUM_WIDTH = 8192, 1 << 16  # of an embedding
 
@@ -28,12 +28,14 @@ MAXIMUM_ROWS, MAXIMUM_WIDTH = 8192, 1 << 16  # of an embedding
 class Clip:
     """A captioned clip.
 
-    frames: uint8 [t, h, w, 3].
-    fps: frames a second.
-    caption: one line of text.
-    source: where it comes from, relative to what it was prepared from.
-    start: where it begins in its source, in seconds.
-    text_embedding: [l, d] of the caption at its true length, float16 or float32, where stored.
+    Attributes:
+      frames: uint8 frames [t, h, w, 3].
+      fps: frames a second.
+      caption: one line of text.
+      source: path of its video, relative to the folder or manifest that it was prepared from.
+      start: time in its video at which it starts, in seconds; None if unknown.
+      text_embedding: embedding [l, d] of the caption, without padding, float16 or float32; None if
+        it is not stored.
     """
 
     frames: UInt8[np.ndarray, "t h w 3"]
@@ -45,16 +47,20 @@ class Clip:
 
 
 def encode_clip(clip: Clip, encoding: str = DEFAULT_ENCODING) -> bytes:
-    """Return a clip as bytes. Same clip, same bytes.
+    """Return a clip as bytes; the same clip gives the same bytes.
+
+    Args:
+      clip: clip to encode.
+      encoding: name of the frames' encoding, a key of `ENCODINGS`.
 
     Raises:
-      ValueError: unknown encoding, or frames that are not uint8 [t, h, w, 3].
+      ValueError: the encoding is unknown, or the frames are not uint8 [t, h, w, 3].
     """
     check_frames(clip.frames)
     video = find_encoding(encoding).encode(clip.frames, clip.fps)
     record: dict[str, Any] = {
         "video": video,
-        # H.264 decoders conceal damage without a word, so the bytes are checked themselves.
+        # H.264 decoders conceal damage silently, so the bytes have a checksum.
         "crc32": zlib.crc32(video),
         "encoding": encoding,
         "shape": list(clip.frames.shape),
@@ -76,16 +82,16 @@ def decode_clip(
     *,
     shape: tuple[int, int, int, int] | None = None,
 ) -> Clip:
-    """Return the clip with frames start … stop (all of them by default).
+    """Return the clip of a record with its frames start … stop − 1, by default all.
 
     Args:
-      data: what `encode_clip` made.
-      start, stop: frames.
-      shape: [t, h, w, 3] that the whole clip must have; any where None.
+      data: record, the result of `encode_clip`.
+      start, stop: range of frames, to the end when `stop` is None.
+      shape: required shape [t, h, w, 3] of the whole clip; any shape when None.
 
     Raises:
       ValueError: the bytes are not a record, are damaged, or hold a clip of another shape.
-      IndexError: the clip does not have the frames asked for.
+      IndexError: the clip does not have these frames.
     """
     record = _unpack(data)
     found = record["shape"]
@@ -112,7 +118,7 @@ def caption_of(data: bytes) -> str:
 
 
 def add_text_embedding(data: bytes, embedding: Float[np.ndarray, "l d"]) -> bytes:
-    """Return the record with this embedding of its caption; its frames stay encoded as they are."""
+    """Return the record with this embedding of its caption, and its encoded frames unchanged."""
     return msgpack.packb(_unpack(data) | {"text_embedding": _pack_embedding(embedding)})
 
 

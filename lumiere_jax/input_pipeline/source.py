@@ -1,6 +1,6 @@
-"""What every source of clips gives, and how it is asked.
+"""The interface of the sources of clips.
 
-A source never shuffles, batches or forgives: it gives clip number `record`, or raises.
+A source never shuffles, batches or skips errors: it returns clip number `record`, or raises.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 
 
 class Example(NamedTuple):
-    """What a source gives: a clip, or one frame of it, and its text."""
+    """A clip or some of its frames, with its caption and, if stored, the caption's embedding."""
 
     frames: UInt8[np.ndarray, "t h w 3"]
     caption: str
@@ -20,26 +20,30 @@ class Example(NamedTuple):
 
 
 class Source(Protocol):
-    """Clips by number. Must survive pickling: data workers are other processes."""
+    """Clips by number; can be pickled, since data workers are other processes."""
 
     identity: str
-    """Names the content, not the place: a data position saved with another one is refused."""
+    """Name of the content, not of its place: a data position with another name is refused."""
 
     def __len__(self) -> int:
-        """How many clips there are."""
+        """Return the number of clips."""
         ...
 
     def read(self, record: int, moment: float | None = None, frames: int = 1) -> Example:
-        """Clip `record`; only `frames` of it where a `moment` in [0, 1) says from where on.
+        """Return a clip, or some consecutive frames of it.
 
-        At 0 they are its first, near 1 its last ones.
+        Args:
+          record: number of the clip.
+          moment: place of the frames in the clip, in [0, 1): the first at 0, the last near 1; the
+            whole clip when None.
+          frames: number of frames to return, if `moment` is given.
 
         Raises:
-          Exception: any kind, where the clip cannot be decoded.
+          Exception: the clip cannot be decoded; of any type.
         """
         ...
 
 
 def first_frame(moment: float, frames: int, length: int) -> int:
-    """Where in a clip of `length` frames the segment of `frames` at `moment` begins."""
+    """Return the first frame of a segment of `frames` at `moment` in a clip of `length` frames."""
     return int(moment * (length - frames + 1))

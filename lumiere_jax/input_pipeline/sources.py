@@ -1,4 +1,4 @@
-"""From the name of a source to the source."""
+"""Open a source of clips by its name."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from lumiere_jax.moving_shapes.dataset import MovingShapes
 
 
 def open_source(config: DataConfig) -> Source:
-    """The source that `config.source` names.
+    """Open the source that `config.source` names.
 
     Raises:
-      ValueError: there is no such kind, or the clips have other frames or another size.
-      FileNotFoundError: the folder is not there.
+      ValueError: the kind of source is unknown, or its clips have other frames or another size.
+      FileNotFoundError: the folder does not exist.
     """
     kind, _, name = config.source.partition(":")
     if kind == "moving_shapes" and not name:
@@ -36,7 +36,7 @@ def open_source(config: DataConfig) -> Source:
 
 
 class ShapesSource:
-    """The synthetic set, drawn while reading."""
+    """The synthetic set, rendered while it is read."""
 
     def __init__(self, config: DataConfig):
         self._shapes = MovingShapes(
@@ -52,7 +52,7 @@ class ShapesSource:
         return len(self._shapes)
 
     def read(self, record: int, moment: float | None = None, frames: int = 1) -> Example:
-        """See `Source.read`."""
+        """Render a scene, or some of its frames; see `Source.read`."""
         shapes, caption = self._shapes, self._shapes.caption(record)
         if moment is None:
             return Example(shapes.clip(record), caption)

@@ -1,4 +1,4 @@
-"""Clips of TensorFlow Datasets, read at random through `tfds.data_source`, without TensorFlow."""
+"""Read clips of TensorFlow Datasets with `tfds.data_source`, in any order, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from lumiere_jax.video.resize import resize_and_crop
 
 
 def open_tfds(name: str, config: DataConfig) -> TfdsSource:
-    """Open the split of a TFDS set that is stored as ArrayRecord.
+    """Open a split of a TFDS set that is stored as ArrayRecord.
+
+    Args:
+      name: name of the set.
+      config: split, features, and the frames and size of the clips.
 
     Raises:
       MissingExtra: tensorflow-datasets is not installed.
-      ValueError: its examples lack a feature that the configuration names.
+      ValueError: the split is empty, or its examples lack a feature that `config` names.
     """
     try:
         import tensorflow_datasets as tfds
@@ -31,19 +35,19 @@ def open_tfds(name: str, config: DataConfig) -> TfdsSource:
 
 
 class TfdsSource:
-    """Any random-access sequence of dictionaries with a video and a caption.
+    """Clips of a random-access sequence of dictionaries with a video and a caption.
 
-    Longer clips give their middle frames, one after another as they are stored: frame rates are
-    not in the data. Other sizes are resized and cropped to the centre square.
+    Of longer videos the middle frames are taken, consecutive as they are stored: the data has no
+    frame rates. Other sizes are resized and cropped to the centre square.
 
     Args:
-      examples: `tfds.data_source(…)`, or anything with `len` and `[number]`.
-      config: its `video_feature` is uint8 [t, h, w, 3], its `caption_feature` text or a class
-        label.
-      name: of the set, for messages.
+      examples: `tfds.data_source(…)`, or any object with `len` and `[number]`.
+      config: data configuration; `video_feature` names a uint8 video [t, h, w, 3], and
+        `caption_feature` text or a class label.
+      name: name of the set, for messages.
 
     Raises:
-      ValueError: it is empty, or its examples lack a feature.
+      ValueError: there are no examples, or they lack a feature.
     """
 
     def __init__(

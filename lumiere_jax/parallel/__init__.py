@@ -1,4 +1,4 @@
-"""Many devices: the mesh, the sharding rules, and starting many processes."""
+"""Many devices: the mesh, the sharding rules, and the start of several processes."""
 
 from lumiere_jax.parallel.mesh import AXES, MeshConfig, make_mesh
 from lumiere_jax.parallel.processes import (

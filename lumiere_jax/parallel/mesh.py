@@ -1,11 +1,11 @@
-"""The device mesh: always the same four axes, of size 1 where they are not used.
+"""The device mesh: always the same four axes, of size 1 if they are not used.
 
   replica   copies of the model; crosses slices and slow networks
   fsdp      the batch, and the stored parameters (gathered when they are used)
   context   the frames of one clip
   tensor    attention heads and hidden channels
 
-Because every axis always exists, no sharding rule has to ask which of them are there.
+Since every axis always exists, no sharding rule has to check for it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,15 @@ AXES = ("replica", "fsdp", "context", "tensor")
 
 @dataclass(frozen=True, kw_only=True)
 class MeshConfig:
-    """Devices along each axis; one of them may be -1: all the devices that are left.
+    """Number of devices along each axis; one of them may be -1, for all remaining devices.
 
     By default everything is data-parallel: each device holds the whole model.
+
+    Attributes:
+      replica: copies of the model.
+      fsdp: devices that divide the batch and the stored parameters.
+      context: devices that divide the frames of a clip.
+      tensor: devices that divide attention heads and hidden channels.
     """
 
     replica: int = -1
@@ -35,11 +41,11 @@ class MeshConfig:
     tensor: int = 1
 
     def __post_init__(self):
-        # No accelerator system has a million devices. `shape` refuses 0.
+        # No system has a million devices. `shape` refuses 0.
         check_fields(self, whole=dict.fromkeys(AXES, (-1, 1 << 20)))
 
     def shape(self, devices: int) -> tuple[int, int, int, int]:
-        """Sizes of the four axes on `devices` devices.
+        """Return the sizes of the four axes on `devices` devices.
 
         Raises:
           ValueError: the sizes do not multiply to the number of devices.
@@ -62,15 +68,19 @@ class MeshConfig:
 def make_mesh(
     config: MeshConfig | None = None, devices: Sequence[jax.Device] | None = None
 ) -> Mesh:
-    """The mesh of `config` (all data-parallel when None) over `devices` (all of them when None).
+    """Make the device mesh.
+
+    Args:
+      config: number of devices along each axis; all of them are replicas when None.
+      devices: devices of the mesh; all devices of all processes when None.
 
     Raises:
       ValueError: the axes do not multiply to the number of devices.
     """
     config = config or MeshConfig()
     devices = jax.devices() if devices is None else devices
-    # Auto, said aloud: jax.make_mesh defaults to Explicit axes, under which Flax convolutions
-    # with sharded kernels raise.
+    # jax.make_mesh defaults to Explicit axes, under which Flax convolutions with sharded kernels
+    # raise.
     return jax.make_mesh(
         config.shape(len(devices)), AXES, axis_types=(AxisType.Auto,) * 4, devices=devices
     )

@@ -1,6 +1,6 @@
-"""Starting one of many processes, and what each of them contributes.
+"""Start one of several processes, and put the rows that it loads into the global batch.
 
-A process knows its own devices and loads its own rows of every batch; the rest is the compiler's.
+A process knows its own devices and loads its own rows of every batch; the compiler does the rest.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ CACHE_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 
 
 def is_pod(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether the environment says that this process is one of several.
+    """Return whether this process is one of several, according to the environment.
 
-    Signs: a coordinator (`JAX_COORDINATOR_ADDRESS`), a SLURM step of several tasks, or a TPU
-    worker with neighbours.
+    That is so with a coordinator (`JAX_COORDINATOR_ADDRESS`), in a SLURM step of several tasks, and
+    on a TPU worker with neighbours.
     """
     return (
         "JAX_COORDINATOR_ADDRESS" in environment
@@ -34,10 +34,10 @@ def is_pod(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def start_processes(distributed: bool | None = None) -> None:
-    """Joins the other processes. Must run before anything else touches JAX.
+    """Join the other processes; must be called before JAX is used.
 
     Args:
-      distributed: True joins, False does not, None asks the environment (`is_pod`).
+      distributed: True to join, False to run alone, None to follow the environment (`is_pod`).
     """
     if jax.distributed.is_initialized() or not (is_pod() if distributed is None else distributed):
         return
@@ -51,13 +51,14 @@ def start_processes(distributed: bool | None = None) -> None:
 
 
 def use_compilation_cache(folder: epath.PathLike | None = None) -> epath.Path:
-    """Keeps compiled programs between runs: a first step that took minutes starts at once.
+    """Keep compiled programs between runs, which saves a second run minutes of compilation.
 
     Args:
-      folder: where; by default `$JAX_COMPILATION_CACHE_DIR`, else `~/.cache/lumiere_jax/xla`.
+      folder: folder of the cache; by default `$JAX_COMPILATION_CACHE_DIR`, else
+        `~/.cache/lumiere_jax/xla`.
 
     Returns:
-      The folder in use.
+      Folder in use.
     """
     folder = folder or os.environ.get(CACHE_VARIABLE) or "~/.cache/lumiere_jax/xla"
     folder = epath.Path(folder).expanduser()
@@ -66,7 +67,7 @@ def use_compilation_cache(folder: epath.PathLike | None = None) -> epath.Path:
 
 
 def data_share(mesh: Mesh) -> tuple[int, int]:
-    """(index, count): this process loads share `index` of the `count` shares of every batch.
+    """Return (index, count): this process loads share `index` of `count` of every batch.
 
     Processes that hold different frames or channels of the same rows get the same share.
     """
@@ -79,10 +80,14 @@ def data_share(mesh: Mesh) -> tuple[int, int]:
 
 
 def global_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
-    """Puts this process's rows on its devices, as its share of one global batch.
+    """Put the rows of this process on its devices, as its share of one global batch.
 
     Args:
-      batch: arrays [rows of this process, ...]; every process gives as many.
+      batch: arrays [rows of this process, ...]; the number of rows is the same in every process.
+      mesh: mesh of all processes' devices.
+
+    Returns:
+      Global arrays [rows of all processes, ...].
 
     Raises:
       ValueError: the global batch does not divide over the mesh.

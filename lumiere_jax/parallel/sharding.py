@@ -1,8 +1,8 @@
-"""Which array goes where: one table from logical axes to mesh axes, and a rule for storage.
+"""Shardings: a table from logical axes of activations to mesh axes, and a rule for storage.
 
-Activations are pinned by the names of their axes (`constrain`). Stored arrays (parameters, their
-averages, the optimizer's state) need no names: a rule on shapes alone places them, so the same
-rule serves every tree (`storage_shardings`). The compiler gathers a parameter where it is used.
+Activations are constrained by the names of their axes (`constrain`). Stored arrays (parameters,
+their averages, the optimizer's state) need no names: a rule on shapes alone places them, the same
+for every tree (`storage_shardings`). The compiler gathers a parameter where it is used.
 """
 
 from __future__ import annotations
@@ -19,32 +19,28 @@ from jaxtyping import Array
 LOGICAL_AXES: dict[str, tuple[str, ...]] = {
     "batch": ("replica", "fsdp"),
     "frames": ("context",),
-    "images": ("replica", "fsdp", "context"),  # batch and frames folded into one axis
     "height": (),
     "width": (),
-    "pixels": (),  # height and width folded into one axis
     "channels": (),
-    "tokens": (),
-    "heads": ("tensor",),
-    "hidden": ("tensor",),  # the wide axis inside a feed-forward block
 }
 """Logical axis of an activation -> mesh axes that divide it, outermost first."""
 
 STORAGE_AXES = ("fsdp", "tensor")
 SMALL = 2**14  # elements; below this, gathering costs more than the memory it saves
-ACCIDENT = 0.02  # largest fraction of parameters that may stay whole for want of a divisor
+ACCIDENT = 0.02  # largest fraction of parameters that may stay whole because nothing divides them
 
 
 def constrain(x: Array, names: Sequence[str | None]) -> Array:
-    """Pins the sharding of an activation by its logical axes, e.g. ("batch", "frames", ...).
+    """Return an activation with its sharding constrained by the names of its axes.
 
-    Outside `jax.set_mesh`, and on one device, `x` comes back as it is. An axis whose size its mesh
-    axes do not divide stays whole (one frame cannot be shared out over `context`), and so do axes
-    that a surrounding `jax.shard_map` already holds.
+    Outside `jax.set_mesh`, and on one device, `x` is returned as it is. An axis whose size its mesh
+    axes do not divide stays whole (one frame does not divide over `context`), and so do axes that a
+    surrounding `jax.shard_map` has divided already.
 
     Args:
-      x: any array.
-      names: for each dimension a key of `LOGICAL_AXES`, or None for a dimension left whole.
+      x: activation of any shape.
+      names: for each dimension a key of `LOGICAL_AXES`, or None for a dimension that stays whole,
+        such as ("batch", "frames", None).
 
     Raises:
       ValueError: the number of names is not that of dimensions, or a name is not in the table.
@@ -69,7 +65,7 @@ def constrain(x: Array, names: Sequence[str | None]) -> Array:
 
 
 def _fitting_axes(size: int, axes: tuple[str, ...], sizes: dict[str, int]) -> Any:
-    """The longest prefix of `axes` that divides `size`, without the axes of size 1; else None."""
+    """Return the longest prefix of `axes` that divides `size`, without axes of size 1, or None."""
     axes = tuple(axis for axis in axes if sizes.get(axis, 1) > 1)
     while axes and size % math.prod(sizes[axis] for axis in axes):
         axes = axes[:-1]
@@ -77,13 +73,15 @@ def _fitting_axes(size: int, axes: tuple[str, ...], sizes: dict[str, int]) -> An
 
 
 def storage_shardings(shapes: Any, mesh: Mesh, *, small: int = SMALL) -> Any:
-    """Where each stored array lives: its largest divisible dimension is divided over `fsdp`.
+    """Return the sharding of each stored array: its largest divisible dimension over `fsdp`.
 
-    `tensor` divides it too where it fits. Arrays of fewer than `small` elements are replicated.
-    Optimizer state takes the same shapes as the parameters, hence the same places.
+    `tensor` divides that dimension too where it can. Optimizer state has the shapes of the
+    parameters, hence the same shardings.
 
     Args:
-      shapes: a tree of anything with `.shape` (arrays or `jax.ShapeDtypeStruct`s).
+      shapes: tree of arrays or `jax.ShapeDtypeStruct`s.
+      mesh: mesh to divide the arrays over.
+      small: number of elements below which an array is replicated.
 
     Returns:
       The same tree with a `NamedSharding` for each leaf.
@@ -110,11 +108,11 @@ def storage_shardings(shapes: Any, mesh: Mesh, *, small: int = SMALL) -> Any:
 
 
 def _storage_spec(shape: tuple[int, ...], sizes: dict[str, int]) -> P:
-    """Divides the largest dimension that all of STORAGE_AXES divide, else that `fsdp` divides."""
+    """Return the spec that divides the largest dimension over STORAGE_AXES, else over `fsdp`."""
     for axes in (STORAGE_AXES, STORAGE_AXES[:1]):
         axes = tuple(axis for axis in axes if sizes[axis] > 1)
         parts = math.prod(sizes[axis] for axis in axes)
-        # The last of equal dimensions: the output channels of a kernel.
+        # Of equal dimensions the last: the output channels of a kernel.
         for _, dimension in sorted(((n, i) for i, n in enumerate(shape)), reverse=True):
             if axes and shape[dimension] % parts == 0:
                 return P(*[axes if i == dimension else None for i in range(len(shape))])
@@ -122,10 +120,12 @@ def _storage_spec(shape: tuple[int, ...], sizes: dict[str, int]) -> P:
 
 
 def batch_shardings(batch: dict[str, Any], mesh: Mesh) -> dict[str, NamedSharding]:
-    """Rows of a batch over (replica, fsdp), and the frames of "video" over context if they fit.
+    """Return shardings of a batch: rows over (replica, fsdp), frames of "video" over context.
 
     Args:
-      batch: arrays or shapes whose first dimension is the global batch.
+      batch: arrays or shapes whose first dimension is the global batch; frames that do not divide
+        over context stay whole.
+      mesh: mesh to divide the batch over.
 
     Raises:
       ValueError: the batch is not a multiple of replica × fsdp.
@@ -154,5 +154,5 @@ def batch_shardings(batch: dict[str, Any], mesh: Mesh) -> dict[str, NamedShardin
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The whole array on every device."""
+    """Return the sharding that keeps the whole array on every device."""
     return NamedSharding(mesh, P())

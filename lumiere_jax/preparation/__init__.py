@@ -1,1 +1,4 @@
-"""Videos into clips and shards, and captions into embeddings; `lumiere_jax.prepare` runs it."""
+"""Prepare training data: clips of videos in shards, embeddings of captions, and tokenisers.
+
+`lumiere_jax.prepare`, `lumiere_jax.embed_text` and `lumiere_jax.train_tokenizer` are the commands.
+"""

@@ -1,4 +1,4 @@
-"""A folder of clips copied with an embedding of each caption, shard by shard."""
+"""Copy a folder of clips, shard by shard, with an embedding of each caption added."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from lumiere_jax.input_pipeline.clip_index import MAXIMUM, read_clip_index
 from lumiere_jax.input_pipeline.records import add_text_embedding, caption_of
 from lumiere_jax.json_files import read_json
 from lumiere_jax.only_writer import only_writer
-from lumiere_jax.preparation.shard_files import clear, write_shard, write_text
+from lumiere_jax.preparation.output_files import clear, write_shard, write_text
 from lumiere_jax.structure import check_whole
-from lumiere_jax.video.new_file import check_output, new_file
+from lumiere_jax.text.stored import NULL_TEXT
+from lumiere_jax.video.new_file import check_output, new_file, refuse_full
 
 Embed = Callable[[list[str]], list[np.ndarray]]
 Count = Callable[[list[str]], list[int]]
@@ -27,14 +28,14 @@ Count = Callable[[list[str]], list[int]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EmbedConfig:
-    """What decides the numbers in a folder of embeddings.
+    """Everything that the embeddings in a folder depend on.
 
     Attributes:
       encoder: fingerprint of the encoder's configuration and parameters.
       tokenizer: "bytes", or the hash of the SentencePiece file.
-      length: tokens that captions are padded or cut to.
-      whole: rows of padding are stored too.
-      dtype: of the stored numbers.
+      length: number of tokens that captions are padded or cut to.
+      whole: True if rows of padding are stored too.
+      dtype: dtype of the stored embeddings.
       source: hash of the clips.
     """
 
@@ -57,14 +58,15 @@ def embed_folder(
 
     Args:
       source: folder of lumiere_jax.prepare.
-      output: new, or of an interrupted run with the same settings.
-      settings: noted in the index, and compared with those of what is there already.
-      embed: captions to embeddings [l, d].
-      count: captions to their numbers of tokens, uncut; those of more than `settings.length` are
-        counted in the index, as text.cut.
+      output: folder to write; new, or of an interrupted run with the same settings.
+      settings: encoder, clips and storage; written to the index, and compared with those of an
+        interrupted run.
+      embed: function from captions to embeddings [l, d].
+      count: function from captions to their numbers of tokens, uncut; captions of more than
+        `settings.length` are counted in the index as text.cut. They are not counted when None.
 
     Raises:
-      FileNotFoundError: `source` is no finished folder.
+      FileNotFoundError: `source` is not a finished folder.
       ValueError: `output` was made with other settings: by another encoder, from other clips; or
         a shard of `source` is damaged.
       BlockingIOError: another program is writing to `output`.
@@ -96,16 +98,16 @@ def embed_folder(
 
 
 def check_writable(output: epath.Path) -> None:
-    """Raise an error where embeddings cannot be written to a folder; a finished one is left alone.
+    """Raise an error if embeddings cannot be written to a folder; a finished one is not checked.
 
     Raises:
-      ValueError: it holds something else.
-      OSError: see `check_output`.
+      FileExistsError: the folder holds something else.
+      OSError: the folder cannot be written to.
     """
     if (output / "index.json").exists():
         return
-    if output.is_dir() and not (output / "progress").exists() and any(output.iterdir()):
-        raise ValueError(f"--output={output} holds something else; give a new --output")
+    if not (output / "progress").exists():
+        refuse_full(output, expected="embeddings")
     check_output(output)
 
 
@@ -129,11 +131,11 @@ def _find_finished(output: epath.Path, text: dict[str, Any]) -> dict[str, Any] |
 
 
 def _begin(notes: epath.Path, text: dict[str, Any], output: epath.Path) -> None:
-    """Note the settings of a new run; compare them with those of an interrupted one."""
+    """Write the settings of a new run, or compare them with those of an interrupted one."""
     path = notes / "settings.json"
     try:
         before = read_json(path)
-    except (FileNotFoundError, ValueError):  # new, or lost in a power cut: nothing is known
+    except (FileNotFoundError, ValueError):  # new, or lost in a power cut: start again
         for leftover in notes.glob("*.json"):
             leftover.unlink()
         write_text(path, json.dumps(text))
@@ -153,7 +155,7 @@ def _check_same(before: dict[str, Any] | None, now: dict[str, Any], output: epat
 
 
 def _read_note(note: epath.Path, path: epath.Path, shard: dict[str, Any]) -> dict[str, Any] | None:
-    """Read what is noted of a shard; None where it has to be made, or made again."""
+    """Read the note of a finished shard; None if the shard has to be made."""
     try:
         found = read_json(note)
         check_whole("records", found["records"], shard["records"], shard["records"])
@@ -167,15 +169,15 @@ def _read_note(note: epath.Path, path: epath.Path, shard: dict[str, Any]) -> dic
 def _check_whole(path: epath.Path, shard: dict[str, Any]) -> None:
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != shard["sha256"]:
         raise ValueError(
-            f"{path} is missing or is not what index.json says of it; copy it again, or make the "
-            "folder again with `python -m lumiere_jax.prepare`"
+            f"{path} is missing or differs from index.json; copy it again, or make the folder "
+            "again with `python -m lumiere_jax.prepare`"
         )
 
 
 def _embed_shard(
     source: epath.Path, output: epath.Path, embed: Embed
 ) -> tuple[list[str], dict[str, Any]]:
-    """Write one shard; return its captions, and what its note will say."""
+    """Write one shard; return its captions and its note."""
     captions, records = _read_shard(source)
     embeddings = embed(captions)
     target = output / source.name
@@ -207,7 +209,7 @@ def _finish(
     embed: Embed,
 ) -> dict[str, Any]:
     """Write the null text's embedding and the index."""
-    null = output / "null_text.npy"
+    null = output / NULL_TEXT
     null.unlink(missing_ok=True)  # of a run that was killed before it wrote the index
     rows = embed([""])[0]
     with new_file(null) as path:

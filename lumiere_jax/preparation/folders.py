@@ -1,4 +1,4 @@
-"""Find the videos of a folder, linked folders included."""
+"""Search a folder for videos, linked folders included."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VIDEO_SUFFIXES = frozenset(
 
 
 def is_video(name: str) -> bool:
-    """Return whether a file of that name is a video, by its ending."""
+    """Return whether a file is a video, by the ending of its name."""
     return suffix(name).lower() in VIDEO_SUFFIXES
 
 
@@ -28,10 +28,10 @@ def suffix(name: str) -> str:
 
 
 def search_folder(folder: str) -> Iterator[tuple[str, str, OSError | None]]:
-    """Yield (relative name, path, None) of every file; (…, error) of folders that cannot be listed.
+    """Yield (relative name, path, None) of every file, and (…, error) of unreadable folders.
 
-    Linked folders are searched when all others have been, in the order of their names, and no
-    folder is searched twice: links may lead in circles, and to folders that are there already.
+    Linked folders are searched after all others, in the order of their names, and no folder is
+    searched twice: links may lead in circles, and to folders that are searched anyway.
     """
     waiting, links, seen = [("", folder)], [], set()
     while waiting or links:
@@ -57,7 +57,7 @@ def search_folder(folder: str) -> Iterator[tuple[str, str, OSError | None]]:
 
 
 def _list(place: str) -> list[tuple[str, bool, bool]]:
-    """Return (name, whether it is a folder, whether it is a link) of what is in a folder."""
+    """Return (name, True for a folder, True for a link) of everything in a folder."""
     if "://" in place:
         return [(path.name, path.is_dir(), False) for path in epath.Path(place).iterdir()]
     with os.scandir(place) as entries:

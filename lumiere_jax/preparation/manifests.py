@@ -1,7 +1,7 @@
-"""Read the rows of a manifest; a row that is wrong costs no other row.
+"""Read the rows of a manifest; a wrong row does not affect the others.
 
-Lines end at \\n or \\r\\n. Each row comes with the number of its first line, and with the reason
-where it cannot be read.
+Lines end at \\n or \\r\\n. Each row is returned with the number of its first line, and a row that
+cannot be read as an error with the reason.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from lumiere_jax.json_files import parse_json, read_bytes
 from lumiere_jax.text.reading import split_lines
 
 MAXIMUM_BYTES = 1 << 34  # of a manifest: a hundred million rows
-# A quoted field may span lines. One that is not closed within these was never meant to be open.
+# A quoted field may span lines; one that is longer than this has a stray quotation mark.
 MAXIMUM_LINES = 100
 MAXIMUM_CHARACTERS = 1 << 16
-# Quotation marks only around whole fields, doubled inside; csv also takes them anywhere else.
+# Quotation marks only around whole fields, doubled inside; csv also accepts them elsewhere.
 _FIELD = r'(?: *+"(?:[^"]|"")*+"|[^",]*+)'
 _RECORD = re.compile(f"{_FIELD}(?:,{_FIELD})*+")
 
@@ -31,17 +31,17 @@ def read_manifest(manifest: epath.Path, names_video: Callable[[str], bool]) -> I
     """Yield (line number, row) of a .jsonl or .csv; a row that cannot be read is a ValueError.
 
     Args:
-      manifest: the file.
-      names_video: whether a cell names a video; tells rows that a stray quotation mark swallowed
-        from the lines of a caption.
+      manifest: path of the file.
+      names_video: function that returns True if a cell names a video; it distinguishes rows after a
+        stray quotation mark from the lines of a quoted caption.
 
     Raises:
-      ValueError: the file as a whole is something else; the message says what it seems to be.
+      ValueError: the file as a whole is not a manifest; the message says what it seems to be.
     """
     data = read_bytes(manifest, MAXIMUM_BYTES)
     if _is_utf16(data[:1000]):
         raise ValueError(f"--source={manifest} seems to be UTF-16; save it as UTF-8")
-    # Bytes that are not UTF-8 become half surrogates, for which their row is refused.
+    # Bytes that are not UTF-8 become half surrogates, and their row is refused.
     lines = split_lines(data.decode("utf-8-sig", "surrogateescape"))
     if manifest.suffix.lower() == ".csv":
         return _csv_rows(manifest, lines, names_video)
@@ -49,7 +49,7 @@ def read_manifest(manifest: epath.Path, names_video: Callable[[str], bool]) -> I
 
 
 def _is_utf16(start: bytes) -> bool:
-    """Return whether a file begins with UTF-16's mark, or has a zero in every other byte."""
+    """Return whether a file begins with UTF-16's mark, or every other byte is zero."""
     zeros = sorted(half.count(0) / max(1, len(half)) for half in (start[::2], start[1::2]))
     return start[:2] in (b"\xff\xfe", b"\xfe\xff") or (zeros[0] < 0.1 and zeros[1] > 0.5)
 
@@ -67,7 +67,7 @@ def _jsonl_rows(manifest: epath.Path, lines: list[str]) -> Iterator[Row]:
 
 
 def _seems_to_be(lines: list[str], rows: list[dict[str, Any] | ValueError]) -> str:
-    """Say what a .jsonl without rows is; empty where it has rows, or where nothing is known."""
+    """Return what a .jsonl without rows seems to be; empty if it has rows, or if unknown."""
     array = lines and (lines[0], lines[-1]) == ("[", "]")
     if not lines or (not array and any(isinstance(row, dict) for row in rows)):
         return ""
@@ -137,7 +137,7 @@ def _read_header(where: str, line: str) -> list[str]:
 
 
 def _seems(line: str) -> str:
-    """Say what a file with that first line seems to be."""
+    """Return what a file with that first line seems to be, in parentheses, or nothing."""
     for mark, name in ((";", "semicolons"), ("\t", "tabs")):
         if mark in line:
             return f" (its columns seem to be divided by {name}; save it with commas)"
@@ -149,11 +149,11 @@ def _seems(line: str) -> str:
 def _read_record(
     lines: list[str], at: int, names_video: Callable[[str], bool]
 ) -> tuple[int, list[str] | ValueError]:
-    """Return how many lines the record from line `at` on takes, and its cells.
+    """Return (number of lines of the record that starts at line `at`, its cells or an error).
 
-    A record of several lines is believed only if it is well formed and at most one of its lines
-    names a video: a mark that was never closed may end at a mark of a later row. Otherwise its
-    first line alone is refused, and reading goes on with the second.
+    A record of several lines is accepted only if it is well formed and at most one of its lines
+    names a video: a quotation mark that was never closed may end at a mark of a later row.
+    Otherwise its first line alone is refused, and reading resumes at the second.
     """
     reader = csv.reader(_bounded(lines, at), strict=True, skipinitialspace=True)
     try:
@@ -205,7 +205,7 @@ def _check_cells(cells: list[str], header: list[str]) -> list[str] | ValueError:
 
 
 def _check_bytes(text: str) -> None:
-    """Raise a ValueError for bytes that no text has."""
+    """Raise a ValueError for zero bytes and bytes that are not UTF-8."""
     if "\0" in text:
         raise ValueError("zero bytes")
     try:

@@ -1,10 +1,10 @@
-"""An output folder under way: shards, and notes from which an interrupted run continues.
+"""Write an output folder of shards, with notes from which an interrupted run resumes.
 
-While a run is under way the folder `progress/` holds its settings, a note beside each finished
-shard (what is in it, and where the next one begins) and the results of videos that wait for
-their shard. Every file appears whole or not at all, and a shard is on the disk before its note; so
-whatever is noted is true, also after `kill -9` and a power cut. What no note tells is done again.
-At the end `index.json` says it all and `progress/` goes.
+During a run the folder `progress/` holds its settings, a note for each finished shard (its content,
+and where the next one begins) and the results of videos whose clips are not in a shard yet. Every
+file appears whole or not at all, and a shard is on the disk before its note; so the notes are true
+even after `kill -9` and a power cut. Work without a note is done again. At the end `index.json` is
+written and `progress/` deleted.
 """
 
 from __future__ import annotations
@@ -17,17 +17,21 @@ from etils import epath
 
 from lumiere_jax.input_pipeline.clip_index import MAXIMUM, read_clip_index
 from lumiere_jax.json_files import read_json
-from lumiere_jax.preparation.shard_files import clear, write_shard, write_text
-from lumiere_jax.preparation.work import result_path
+from lumiere_jax.preparation.output_files import clear, result_path, write_shard, write_text
 from lumiere_jax.structure import check_whole
 from lumiere_jax.video.new_file import UNFINISHED
 
 FORMAT = 1
-EARLIER = {"cuts": "builtin"}  # settings that earlier releases did not note
+EARLIER = {"cuts": "builtin"}  # settings that earlier releases did not write
 
 
 class ShardFolder:
-    """A collector of records, in order, into `clips-00000.array_record`, `clips-00001.…`, …"""
+    """A writer of records, in order, to `clips-00000.array_record`, `clips-00001.…`, …
+
+    Args:
+      folder: output folder, prepared by `begin`.
+      clips_per_shard: number of records in a full shard.
+    """
 
     def __init__(self, folder: epath.PathLike, clips_per_shard: int):
         self.folder = epath.Path(folder)
@@ -36,32 +40,37 @@ class ShardFolder:
         self.notes = _read_notes(self.folder, self.progress)
         self._records: list[bytes] = []
         self._rejected: list[dict[str, Any]] = []
-        # Video, and clip of that video, with which the next record to take begins.
+        # Indices of the next video, and of the first of its clips that no shard has yet.
         self._video, self._clip = self.notes[-1]["next"] if self.notes else (0, 0)
 
     @property
     def next_video(self) -> int:
-        """Index of the first video whose clips are not all in shards."""
+        """Return the index of the first video whose clips are not all in shards."""
         return self._video
 
     @property
     def clips(self) -> int:
-        """Clips so far."""
+        """Return the number of clips so far."""
         return sum(note["records"] for note in self.notes) + len(self._records)
 
     @property
     def rejected_count(self) -> int:
-        """Rejected videos so far."""
+        """Return the number of rejected videos so far."""
         return sum(len(note["rejected"]) for note in self.notes) + len(self._rejected)
 
     @property
     def rejected(self) -> list[dict[str, Any]]:
-        """Of all videos so far: {"path", "reason", "detail"}, of manifests also {"line"}."""
+        """Return {"path", "reason", "detail"} of rejected videos; "line" too in a manifest."""
         noted = [entry for note in self.notes for entry in note["rejected"]]
         return noted + self._rejected
 
     def take(self, records: list[bytes], rejected: dict[str, Any] | None) -> None:
-        """Take what came of the next video; clips that a shard has already are passed over."""
+        """Add the result of the next video; clips that are in a shard already are skipped.
+
+        Args:
+          records: encoded clips of the video.
+          rejected: entry of `rejected.jsonl`, if the video is rejected.
+        """
         for record in records[self._clip :]:
             self._records.append(record)
             self._clip += 1
@@ -77,9 +86,9 @@ class ShardFolder:
         """Write the last shard, `rejected.jsonl` and `index.json`; return the index.
 
         Args:
-          settings: that the clips were made with.
-          clip_shape: [t, h, w, 3].
-          videos: inputs, usable or not.
+          settings: settings of the run.
+          clip_shape: shape of a clip, [t, h, w, 3].
+          videos: number of inputs, usable or not.
           **more: further entries of the index.
         """
         if self._records or self._rejected:
@@ -129,16 +138,17 @@ class ShardFolder:
 
 
 def begin(folder: epath.PathLike, settings: dict[str, Any], **known: Any) -> dict | None:
-    """Make or reopen an output folder; return the index where it is complete already.
+    """Make or reopen an output folder; return the index if it is complete already.
 
     Args:
-      folder: the output.
-      settings: noted there, and compared with those of what is there already.
-      **known: see `find_complete`.
+      folder: output folder.
+      settings: settings of this run; written to the folder, and compared with those of an
+        interrupted run.
+      **known: options of the comparison, see `find_complete`.
 
     Raises:
       FileExistsError: the folder holds something else.
-      ValueError: it was begun with other settings; names the flag.
+      ValueError: the folder was begun with other settings; the message names the flag.
     """
     folder = epath.Path(folder)
     complete = find_complete(folder, settings, **known)
@@ -149,7 +159,7 @@ def begin(folder: epath.PathLike, settings: dict[str, Any], **known: Any) -> dic
     before = _read_settings(progress / "settings.json")
     if before is not None:
         _check_settings(folder, before, settings, **known)
-    else:  # new, or its first file was lost in a power cut: nothing is known of the others
+    else:  # new, or the settings were lost in a power cut: start again
         for leftover in (*progress.glob("*.json"), *progress.glob("*.msgpack")):
             leftover.unlink()
         for leftover in folder.glob("clips-*.array_record"):
@@ -161,16 +171,16 @@ def begin(folder: epath.PathLike, settings: dict[str, Any], **known: Any) -> dic
 
 
 def find_complete(folder: epath.PathLike, settings: dict[str, Any], **known: Any) -> dict | None:
-    """Return the index of a folder that is complete; None where there is still work.
+    """Return the index of a complete folder; None if there is still work.
 
     Args:
-      folder: the output.
-      settings: that it must have been made with.
-      **known: earlier_hash, what `source_hash` was of the same videos in earlier releases; and
-        check_times=False, which leaves `source_times` out of the comparison.
+      folder: output folder.
+      settings: settings of this run, which must be those of the folder.
+      **known: options of the comparison: earlier_hash, the `source_hash` of the same videos in
+        earlier releases; and check_times, False to ignore `source_times`.
 
     Raises:
-      ValueError: it was made with other settings, or its index is damaged.
+      ValueError: the folder was made with other settings, or its index is damaged.
     """
     folder = epath.Path(folder)
     progress, path = folder / "progress", folder / "index.json"
@@ -183,15 +193,15 @@ def find_complete(folder: epath.PathLike, settings: dict[str, Any], **known: Any
     except ValueError:
         if _read_settings(progress / "settings.json") is None:
             raise
-        path.unlink()  # lost in a power cut, and the notes from which it was made are there
+        path.unlink()  # lost in a power cut; the notes from which it was made exist
         return None
     _check_settings(folder, complete["settings"], settings, **known)
-    clear(progress)  # killed between the index and the clearing away
+    clear(progress)  # killed after the index was written
     return complete
 
 
 def refuse_foreign(folder: epath.PathLike) -> None:
-    """Raise a FileExistsError for a folder with files that lumiere_jax.prepare did not write."""
+    """Raise a FileExistsError if a folder has files that lumiere_jax.prepare did not write."""
     folder = epath.Path(folder)
     if not folder.is_dir() or (folder / "progress" / "settings.json").exists():
         return
@@ -245,7 +255,7 @@ def _read_settings(path: epath.Path) -> dict[str, Any] | None:
 
 
 def _read_notes(folder: epath.Path, progress: epath.Path) -> list[dict[str, Any]]:
-    """Read the notes up to the first that is missing or not true; its shard is made again."""
+    """Read the notes up to the first that is missing or wrong; its shard is made again."""
     notes: list[dict[str, Any]] = []
     while (note := _read_note(folder, progress, len(notes))) is not None:
         notes.append(note)

@@ -1,4 +1,4 @@
-"""Which videos there are, and what their captions say."""
+"""List the videos of a folder or manifest with their captions, and hash them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from lumiere_jax.preparation.folders import is_video, search_folder, suffix
 from lumiere_jax.preparation.manifests import read_manifest
 from lumiere_jax.text.reading import clean, read_text
 
-ENDS = 64 << 10  # bytes of a file's beginning and end that tell it from others
-THREADS = 16  # that look at files: most of the time goes into waiting for disk or network
-LONGEST_CAPTION = 1 << 17  # characters, as a field of a .csv: a caption is no book
+ENDS = 64 << 10  # bytes hashed of a file's beginning and of its end
+THREADS = 16  # that read files: most of the time is spent waiting for disk or network
+LONGEST_CAPTION = 1 << 17  # characters, the limit of a field of a .csv
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,11 +28,11 @@ class Source:
     """One video to prepare.
 
     Attributes:
-      name: its path relative to the folder or manifest; stored with every clip.
-      path: where it is; empty where that is not known.
-      caption: one line, see `clean`; empty where there is a problem.
-      problem: why it cannot be used although the video may be fine, as (reason, detail).
-      line: of the manifest; None in a folder.
+      name: path relative to the folder or manifest; stored with every clip.
+      path: path of the file; empty if it is unknown.
+      caption: cleaned caption, one line; empty if there is a problem.
+      problem: (reason, detail) why the entry cannot be used, although the video may be fine.
+      line: line of the manifest; None in a folder.
     """
 
     name: str
@@ -47,11 +47,12 @@ def find_sources(source: epath.PathLike) -> list[Source]:
 
     A folder is searched with all its subfolders, linked ones once; the caption of street.mp4 is in
     street.txt beside it. A manifest is a .jsonl of objects or a .csv with a header, with `path`
-    (relative to the manifest, or absolute) and `caption`. What cannot be used has a `problem`.
+    (relative to the manifest, or absolute) and `caption`. An entry that cannot be used has a
+    `problem`.
 
     Raises:
       FileNotFoundError: `source` does not exist.
-      ValueError: neither a folder nor such a manifest, or no video named in it.
+      ValueError: `source` is neither a folder nor such a manifest, or it names no video.
     """
     source = epath.Path(source)
     if not source.exists():
@@ -78,7 +79,7 @@ def find_sources(source: epath.PathLike) -> list[Source]:
 
 
 def printable(text: str) -> str:
-    """Return text that every file and terminal can hold, whatever bytes its name was made of."""
+    """Return text that can be written to any file, with undecodable bytes escaped."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -97,10 +98,10 @@ def _read_folder(folder: epath.Path) -> list[Source]:
 
 
 def _names_video(folder: epath.Path, cell: str) -> bool:
-    """Return whether a cell of a manifest is the name of a video, as far as one can tell."""
+    """Return whether a cell of a manifest seems to be the name of a video."""
     try:
         return is_video(cell) or (bool(cell.strip()) and (folder / cell).is_file())
-    except (OSError, ValueError):  # no name at all: too long, or with zero bytes
+    except (OSError, ValueError):  # not a name: too long, or with zero bytes
         return False
 
 
@@ -146,9 +147,9 @@ class SourceHashes(NamedTuple):
     """Hashes of all inputs, in order.
 
     Attributes:
-      content: names, captions, what is wrong, sizes, and the ends of the files.
-      times: when the files were written, in whole seconds: archives keep no more.
-      sizes: what `content` was in earlier releases, by which begun folders are known.
+      content: hash of names, captions, problems, sizes, and beginnings and ends of the files.
+      times: hash of the modification times in whole seconds, the resolution of archives.
+      sizes: hash that earlier releases used as `content`, to recognise their folders.
     """
 
     content: str
@@ -157,13 +158,13 @@ class SourceHashes(NamedTuple):
 
 
 class _File(NamedTuple):
-    size: int  # -1 where there is no file
+    size: int  # -1 if the file cannot be read
     time: int
     ends: str
 
 
 def hash_sources(sources: list[Source]) -> SourceHashes:
-    """Return the hashes of these sources; 128 KiB of each video are read."""
+    """Return the hashes of sources; at most 128 KiB of each video are read."""
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
         files = list(pool.map(_look, [source.path for source in sources]))
     pairs = list(zip(sources, files))
@@ -186,7 +187,7 @@ def _hash(entries: Iterable[list]) -> str:
 
 
 def _look(path: str) -> _File:
-    """Return a file's size, time and the hash of its ends; whatever cannot be read is no file."""
+    """Return a file's size, time and hash; size -1 if it cannot be read."""
     try:
         if "://" in path:
             found = epath.Path(path).stat()
@@ -194,7 +195,7 @@ def _look(path: str) -> _File:
         else:
             found = os.stat(path)
             size, time = found.st_size, int(found.st_mtime)
-            regular = stat.S_ISREG(found.st_mode)  # opening a pipe would wait for ever
+            regular = stat.S_ISREG(found.st_mode)  # opening a pipe would block
         return _File(size, time, _hash_ends(path, size) if regular else "")
     except (OSError, ValueError):
         return _File(-1, 0, "")

@@ -1,4 +1,4 @@
-"""Work spread over processes, its results in order, and a crash costs one task only."""
+"""Run tasks in several processes, in order; a crash of a process loses one task only."""
 
 import collections
 import concurrent.futures
@@ -13,21 +13,21 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-AHEAD = 4  # tasks begun for each worker: one long video must not leave the others idle
+AHEAD = 4  # tasks queued for each worker, so that one long video does not leave the others idle
 
 
 def in_order(
     function: Callable[[T], None], tasks: Iterable[T], workers: int
 ) -> Iterator[tuple[T, bool]]:
-    """Calls function(task) for every task and yields (task, whether it was done), in order.
+    """Call function(task) for every task and yield (task, True if it was done), in order.
 
     A task that kills its process (a decoder's crash, or memory running out) is tried once more
-    alone; if that fails too it is yielded with False.
+    alone; if that fails too, it is yielded with False.
 
     Args:
-      function: picklable, and safe to call again for the same task.
-      tasks: anything picklable.
-      workers: processes; 0 works in this one.
+      function: picklable function that may be called again for the same task.
+      tasks: picklable arguments of the function.
+      workers: number of processes; 0 works in this one.
     """
     if workers == 0:
         for task in tasks:
@@ -59,7 +59,7 @@ def in_order(
 
 
 def _pool(workers: int) -> concurrent.futures.ProcessPoolExecutor:
-    # Spawned, not forked: a forked process inherits locks that nobody will release.
+    # Spawned, not forked: a forked process inherits locks that are never released.
     context = multiprocessing.get_context("spawn")
     return concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_start_worker)
 
@@ -82,11 +82,11 @@ def _finished(future: concurrent.futures.Future) -> bool:
 
 
 def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """A killed parent cannot stop its workers; they would wait for tasks for ever."""
+    """End this worker when its parent is killed; it would wait for tasks for ever."""
     multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
     os._exit(1)

@@ -1,4 +1,4 @@
-"""Text: what the networks see of a prompt, and the tokenisers that make it. Imports no JAX.
+"""Text: cleaning, tokenisers, and the tokens and embeddings of prompts. Imports no JAX.
 
 tokenizer = open_tokenizer("bytes")
 tokens = tokenizer.encode(["a red circle", ""], length=32)  # "" is the null text

@@ -1,7 +1,7 @@
-"""Read text that people wrote: prompts, captions, lists of either.
+"""Read text that people wrote: prompts, captions, lists of them.
 
-Every prompt and caption passes `clean`, whether it comes from a flag, a file or Python, so that the
-same words give the same tokens.
+`clean` is applied to every prompt and caption, whether it comes from a flag, a file or Python, so
+that the same words give the same tokens.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from etils import epath
 
 from lumiere_jax.json_files import check_unicode, read_bytes
 
-# Drawn with no width, or not at all (Unicode's Default_Ignorable_Code_Point), besides all controls
-# (Cc) and format characters (Cf), whose category is looked up.
+# Characters without width or shape (Unicode's Default_Ignorable_Code_Point), except controls (Cc)
+# and format characters (Cf), whose category is looked up.
 _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]"
 )
 
 
 def clean(text: str) -> str:
-    """Return the words of a text: one space between them, composed characters (NFC), nothing else.
+    """Return the words of a text with one space between them, in composed characters (NFC).
 
     White space of every kind (tabs, line ends, no-break spaces) becomes one space; control and
-    zero-width characters go.
+    zero-width characters are removed.
 
     Raises:
-      ValueError: half of a surrogate pair, as text that was not UTF-8 leaves behind.
+      ValueError: the text has half of a surrogate pair, which comes from text that was not UTF-8.
     """
     if text.isascii() and text.isprintable():
         return " ".join(text.split())
@@ -42,12 +42,12 @@ def read_text(path: epath.PathLike, flag: str = "") -> str:
     """Read a text file: UTF-8, with or without a byte order mark.
 
     Args:
-      path: the file.
-      flag: how the user names it, such as "--prompts"; goes into the error.
+      path: path of the file.
+      flag: flag of the file for error messages, such as "--prompts".
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: not UTF-8; names the file, the line and the remedy.
+      FileNotFoundError: the file does not exist.
+      ValueError: the file is not UTF-8; the message names the file, the line and the remedy.
     """
     where = f"{flag}={path}" if flag else str(path)
     try:
@@ -73,13 +73,14 @@ def split_lines(text: str) -> list[str]:
 
 
 def read_lines(path: epath.PathLike, flag: str = "") -> list[tuple[int, str]]:
-    """Read (line number, `clean` text) of the lines of a file that hold any words.
+    """Read the lines of a text file that are not empty, as (line number, `clean` text).
 
     Args:
-      path, flag: see `read_text`.
+      path: path of the file.
+      flag: flag of the file for error messages, such as "--prompts".
 
     Raises:
-      FileNotFoundError, ValueError: see `read_text`.
+      FileNotFoundError, ValueError: `read_text` raises them.
     """
     lines = enumerate(map(clean, split_lines(read_text(path, flag))), 1)
     return [(number, line) for number, line in lines if line]

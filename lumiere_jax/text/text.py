@@ -1,4 +1,4 @@
-"""The two forms a prompt takes on its way into a network: tokens, then embeddings."""
+"""The two forms of a prompt: tokens, and the embeddings that a network reads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jaxtyping import Bool, Float, Int
 
-if TYPE_CHECKING:  # a data worker imports this room, and must not start JAX
+if TYPE_CHECKING:  # a data worker imports this module, and must not start JAX
     import numpy as np
     from jax import Array
 
@@ -15,9 +15,9 @@ class Text(NamedTuple):
     """Text embeddings as the networks read them; a pytree.
 
     Attributes:
-      embedding: one vector a token.
-      mask: True at real tokens. None means that every position is read; models that see padding
-        (DeepFloyd IF's 77 tokens) ignore it.
+      embedding: text encoder's output, one vector for each token.
+      mask: True at real tokens; None to read every position. Models that see padding (DeepFloyd
+        IF's 77 tokens) ignore it.
     """
 
     embedding: Float[Array, "b l d"]

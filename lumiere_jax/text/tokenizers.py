@@ -1,8 +1,8 @@
 """Tokenisers: strings in, padded token ids and their mask out.
 
-All follow T5 (Raffel et al. 2020): pad 0, end of sequence 1, the end token kept when a text is
-cut. The null text of classifier-free guidance is the tokens of the empty string: one end token.
-Texts pass `reading.clean` first: the same words give the same tokens wherever they come from.
+All follow T5 (Raffel et al. 2020): padding is 0, the end of a sequence 1, and the end token is kept
+when a text is cut. The null text of classifier-free guidance is the empty string: one end token.
+`reading.clean` is applied to every text, so that the same words give the same tokens.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from lumiere_jax.text.text import Tokens
 
 PAD_ID = 0
 EOS_ID = 1
-MAXIMUM_BYTES = 64 << 20  # of a model file; mT5's, of 250,000 pieces, has 4 MB
+MAXIMUM_BYTES = 64 << 20  # of a model file; that of mT5, with 250,000 pieces, has 4 MB
 
 
 class Tokenizer(Protocol):
-    """What the rest of the framework asks of a tokeniser."""
+    """Interface of the tokenisers."""
 
     @property
     def vocabulary_size(self) -> int:
-        """Rows that an embedding table needs."""
+        """Return the number of rows that an embedding table needs."""
         ...
 
     def encode(self, texts: Sequence[str], length: int) -> Tokens:
-        """Return tokens of each text, padded or cut to `length` tokens (the end token included)."""
+        """Return the tokens of each text, padded or cut to `length`, the end token included."""
         ...
 
     def count(self, texts: Sequence[str]) -> list[int]:
@@ -40,7 +40,7 @@ class Tokenizer(Protocol):
         ...
 
     def unknown(self, text: str) -> list[str]:
-        """Return the words of a text that hold a character for which there is no token."""
+        """Return the words of a text with a character that has no token."""
         ...
 
 
@@ -54,27 +54,28 @@ class ByteTokenizer:
     vocabulary_size = 384
 
     def encode(self, texts: Sequence[str], length: int) -> Tokens:
-        """See `Tokenizer.encode`."""
+        """Return the tokens of each text, see `Tokenizer.encode`."""
         return pad([[byte + 3 for byte in text.encode("utf-8")] for text in _listed(texts)], length)
 
     def count(self, texts: Sequence[str]) -> list[int]:
-        """See `Tokenizer.count`."""
+        """Return the number of tokens of each text, see `Tokenizer.count`."""
         return [len(text.encode("utf-8")) + 1 for text in _listed(texts)]
 
     def unknown(self, text: str) -> list[str]:
-        """See `Tokenizer.unknown`; every text is bytes."""
+        """Return no words: every text is bytes."""
         return []
 
 
 class SentencePieceTokenizer:
-    """A SentencePiece model file, such as T5's `spiece.model`.
+    """Tokens of a SentencePiece model file, such as T5's `spiece.model`.
 
     Args:
-      path: the `.model` file.
+      path: path of the `.model` file.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: the model's padding and end tokens are not T5's 0 and 1.
+      FileNotFoundError: the file does not exist.
+      ValueError: the file is not a SentencePiece model, or its padding and end tokens are not T5's
+        0 and 1.
     """
 
     def __init__(self, path: epath.PathLike):
@@ -93,36 +94,36 @@ class SentencePieceTokenizer:
 
     @property
     def vocabulary_size(self) -> int:
-        """Pieces in the model; T5's published embedding tables have a few spare rows more."""
+        """Return the number of pieces; T5's published embedding tables have a few more rows."""
         return self._processor.vocab_size()
 
     def encode(self, texts: Sequence[str], length: int) -> Tokens:
-        """See `Tokenizer.encode`."""
+        """Return the tokens of each text, see `Tokenizer.encode`."""
         return pad(self._processor.encode(_listed(texts)), length)
 
     def count(self, texts: Sequence[str]) -> list[int]:
-        """See `Tokenizer.count`."""
+        """Return the number of tokens of each text, see `Tokenizer.count`."""
         return [len(ids) + 1 for ids in self._processor.encode(_listed(texts))]
 
     def unknown(self, text: str) -> list[str]:
-        """See `Tokenizer.unknown`."""
+        """Return the words with an unknown character, see `Tokenizer.unknown`."""
         unknown, words = self._processor.unk_id(), dict.fromkeys(clean(text).split())
         return [word for word in words if unknown in self._processor.encode(word)]
 
     def __reduce__(self):
-        # Data workers are spawned: they get the path, and read the file again.
+        # Spawned data workers receive the path, and read the file again.
         return SentencePieceTokenizer, (self._path,)
 
 
 def _processor(data: bytes, path: epath.Path) -> sentencepiece.SentencePieceProcessor:
-    """Return the processor of a model file's bytes.
+    """Return the processor of a model file's bytes; `path` is for the error message.
 
     Raises:
-      ValueError: cut short, or something else than a SentencePiece model.
+      ValueError: the bytes are not a SentencePiece model, or cut short.
     """
     try:
         processor = sentencepiece.SentencePieceProcessor(model_proto=data)
-        processor.encode("a")  # a cut model loads, and fails only now
+        processor.encode("a")  # a model that is cut short loads, and fails here
     except (RuntimeError, OSError, ValueError, IndexError):
         raise ValueError(
             f"tokenizer={path} is not a SentencePiece model, or is cut short; download it again"
@@ -131,14 +132,15 @@ def _processor(data: bytes, path: epath.Path) -> sentencepiece.SentencePieceProc
 
 
 def open_tokenizer(name: epath.PathLike, rows: int | None = None) -> Tokenizer:
-    """Open the tokeniser called `name`: "bytes", or the path of a SentencePiece model.
+    """Open a tokeniser.
 
     Args:
-      rows: of the embedding table that will be read with it; unchecked when None.
+      name: "bytes", or the path of a SentencePiece model.
+      rows: number of rows of the text encoder's embedding table; unchecked when None.
 
     Raises:
       FileNotFoundError: `name` is neither.
-      ValueError: it has more tokens than the table has rows.
+      ValueError: the tokeniser has more tokens than the table has rows.
     """
     tokenizer = ByteTokenizer() if str(name) == "bytes" else SentencePieceTokenizer(name)
     if rows is not None and tokenizer.vocabulary_size > rows:
@@ -150,10 +152,10 @@ def open_tokenizer(name: epath.PathLike, rows: int | None = None) -> Tokenizer:
 
 
 def pad(sequences: Sequence[Sequence[int]], length: int) -> Tokens:
-    """Appends the end token to each sequence, then pads or cuts it to `length` tokens.
+    """Append the end token to each sequence, and pad or cut it to `length` tokens with it.
 
     Raises:
-      ValueError: there is no room even for the end token.
+      ValueError: `length` leaves no room for the end token.
     """
     if length < 1:
         raise ValueError(f"text_length={length}: at least 1, for the end token; 64 is a good value")
@@ -167,7 +169,7 @@ def pad(sequences: Sequence[Sequence[int]], length: int) -> Tokens:
 
 
 def _listed(texts: Sequence[str]) -> list[str]:
-    """Return the texts as a list, clean."""
+    """Return the cleaned texts as a list; raise a ValueError for a single string."""
     if isinstance(texts, str):
         raise ValueError(f"texts={texts!r}: expected a list of strings; write [{texts!r}]")
     return [clean(text) for text in texts]

@@ -1,4 +1,4 @@
-"""What a model cannot read of a text: tokens beyond its length, words that its vocabulary lacks."""
+"""Find the parts of a text that a model cannot read: tokens beyond its length, unknown words."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ SHOWN = 8  # unknown words in a message
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Unread:
-    """What is lost of one text.
+    """Parts of a text that a model does not read.
 
     Attributes:
-      text: the text, clean.
-      tokens: tokens of the whole text, the end token included.
-      length: tokens that the model reads.
-      rest: words at the end of which the model reads nothing, or not all.
-      unknown: words that hold a character without a token.
+      text: cleaned text.
+      tokens: number of tokens of the whole text, the end token included.
+      length: number of tokens that the model reads.
+      rest: words at the end of the text that the model does not read in full.
+      unknown: words with a character that has no token.
     """
 
     text: str
@@ -42,7 +42,7 @@ class Unread:
 
 
 def find_unread(tokenizer: Tokenizer, text: str, length: int) -> Unread | None:
-    """Return what a model that reads `length` tokens loses of a text; None where it reads all."""
+    """Return the parts that a model of `length` tokens cannot read; None if it reads all."""
     text = clean(text)
     tokens, unknown = tokenizer.count([text])[0], tuple(tokenizer.unknown(text))
     if tokens <= length and not unknown:
@@ -52,9 +52,9 @@ def find_unread(tokenizer: Tokenizer, text: str, length: int) -> Unread | None:
 
 
 def _rest(tokenizer: Tokenizer, text: str, length: int) -> str:
-    """Return the words after the longest beginning of `text` that fits, by bisection."""
+    """Return the words that follow the longest beginning of `text` that fits, by bisection."""
     words = text.split()
-    fits, too_long = 0, len(words)  # an empty text fits, all of it does not
+    fits, too_long = 0, len(words)  # an empty text fits, the whole text does not
     while too_long - fits > 1:
         middle = (fits + too_long) // 2
         if tokenizer.count([" ".join(words[:middle])])[0] <= length:

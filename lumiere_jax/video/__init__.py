@@ -17,8 +17,10 @@ from lumiere_jax.video.new_file import (
     new_files,
     next_free,
     refuse_existing,
+    refuse_full,
     replaced_file,
 )
+from lumiere_jax.video.pixel_values import from_uint8, to_uint8
 from lumiere_jax.video.read import read_metadata, read_video
 from lumiere_jax.video.resample import resample
 from lumiere_jax.video.resize import resize_and_crop
@@ -32,6 +34,7 @@ __all__ = [
     "contact_sheet",
     "cut_clips",
     "find_cuts",
+    "from_uint8",
     "generated_by",
     "new_file",
     "new_files",
@@ -41,9 +44,11 @@ __all__ = [
     "read_metadata",
     "read_video",
     "refuse_existing",
+    "refuse_full",
     "replaced_file",
     "resample",
     "resize_and_crop",
+    "to_uint8",
     "write_contact_sheet",
     "write_gif",
     "write_mp4",

@@ -1,7 +1,7 @@
 """Read animated GIF, WebP and APNG: frames with their times, alpha kept.
 
-Pillow reads them, since FFmpeg reads no animated WebP, and one reader gives one time to all three.
-A frame that asks for no duration is shown for a tenth of a second, as browsers do.
+Pillow reads all three: FFmpeg cannot read animated WebP, and one reader treats the durations of the
+three formats alike. A frame without a duration is shown for a tenth of a second, as browsers do.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from lumiere_jax.video.pixels import Pixels
 from lumiere_jax.video.timeline import Timed
 
 TICK = 0.01  # resolution of a GIF's durations, in seconds
-SHORTEST = 0.02  # a shorter duration is a missing one
-DEFAULT_DURATION = 0.1
-FORMATS = ("GIF", "WEBP", "PNG")  # that can move
+SHORTEST = 0.02  # seconds; a shorter duration counts as missing
+DEFAULT_DURATION = 0.1  # seconds
+FORMATS = ("GIF", "WEBP", "PNG")  # that can be animated
 SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"GIF8": "GIF",
@@ -33,7 +33,7 @@ SIGNATURES = {
 
 
 def picture_format(path: epath.PathLike) -> str | None:
-    """Return which image format a file begins like, whatever its name; None for all else.
+    """Return the image format whose signature a file begins with; None if there is none.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -61,20 +61,20 @@ def is_animated(source: Any) -> bool:
         try:
             with Image.open(file, formats=(kind,)) as image:
                 return getattr(image, "is_animated", False)
-        except Exception:  # damaged: reading it says how
+        except Exception:  # damaged: `read_animation` raises the error
             return False
 
 
 def read_animation(source: Any, limits: ReadLimits | None = None) -> Iterator[Timed[Pixels]]:
-    """Yield every frame, composed as it is shown, with its time in seconds.
+    """Yield every frame, composed as it is displayed, with its time in seconds.
 
     Args:
-      source: a path, or a PIL image; its position is not kept.
-      limits: what it may cost at most.
+      source: path, or PIL image, whose current frame changes.
+      limits: largest animation that is read; the defaults of `ReadLimits` when None.
 
     Raises:
       FileNotFoundError: there is no such file.
-      VideoError: a ValueError; damaged, or larger than the limits.
+      VideoError: the file is damaged, or exceeds the limits; a ValueError.
     """
     limits = limits or ReadLimits()
     if isinstance(source, Image.Image):
@@ -83,7 +83,7 @@ def read_animation(source: Any, limits: ReadLimits | None = None) -> Iterator[Ti
     with epath.Path(source).open("rb") as file:
         try:
             image = Image.open(file, formats=FORMATS)
-        except Exception as error:  # a damaged header leads Pillow to any of them
+        except Exception as error:  # of any type, where a header is damaged
             raise VideoError("unreadable", f"{source} is not an animation ({error})") from error
         with image:
             yield from _frames(image, str(source), limits)
@@ -95,7 +95,7 @@ def _frames(image: Image.Image, where: str, limits: ReadLimits) -> Iterator[Time
         count = getattr(image, "n_frames", 1)
     except Exception as error:  # as above
         raise VideoError("corrupt", f"{where}: its frames cannot be counted ({error})") from error
-    # A PNG may begin with a picture for programs that show no animation.
+    # A PNG may begin with a still picture for programs that cannot show animations.
     first = 1 if image.info.get("default_image") else 0
     size, start = image.size, 0.0
     limits.check(*size, count, 0.0)

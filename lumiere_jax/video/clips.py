@@ -1,4 +1,4 @@
-"""One video file into clips: steady frame rate, square frames, exact length, no cut inside."""
+"""Cut a video file into clips: constant frame rate, square frames, exact length, no scene cut."""
 
 import dataclasses
 import itertools
@@ -17,19 +17,27 @@ from lumiere_jax.video.resample import check_rate, resample
 from lumiere_jax.video.resize import resize_and_crop
 from lumiere_jax.video.scenedetect import check_scenedetect, mark_adaptive_cuts
 
-MAXIMUM_SIDE = 8192  # pixels; no model comes near
+MAXIMUM_SIDE = 8192  # pixels; no model needs more
 CUT_DETECTORS = {"builtin": mark_cuts, "adaptive": mark_adaptive_cuts}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClipConfig:
-    """What a clip looks like: `frames` squares of `size` pixels at `fps` frames a second."""
+    """Format of the clips, and how videos are cut into them.
+
+    Attributes:
+      size: height and width of the square frames, in pixels.
+      frames: frames of a clip.
+      fps: frames a second.
+      limits: largest video that is read.
+      cuts: detector of scene cuts, "builtin" or "adaptive" (PySceneDetect's).
+    """
 
     size: int = 128
     frames: int = 80
     fps: float = 16.0
     limits: ReadLimits = dataclasses.field(default_factory=ReadLimits)
-    cuts: str = "builtin"  # or "adaptive", PySceneDetect's
+    cuts: str = "builtin"
 
     def __post_init__(self):
         check_choice("cuts", self.cuts, list(CUT_DETECTORS))
@@ -44,14 +52,14 @@ def cut_clips(
 ) -> Iterator[tuple[float, UInt8[np.ndarray, "t h w 3"]]]:
     """Yield (start in seconds, frames [t, h, w, 3]) of every clip of a video, in order.
 
-    Each scene is divided from its start into clips that follow one another; what is left of it
-    at the end is not used. Where timestamps jump back, as in files put one behind the other, a new
-    scene starts, and the seconds go on.
+    Each scene is divided from its start into consecutive clips; the frames left over at its end are
+    not used. Where timestamps jump back, as in files put one behind the other, a new scene starts,
+    and its time starts at the end of the scene before.
 
     Raises:
-      FileNotFoundError: where there is no such file.
-      VideoError: where the file cannot be used. Reason "too short": no scene fills a clip.
-        Raised after the last good clip where only the end is damaged.
+      FileNotFoundError: the file does not exist.
+      VideoError: the file cannot be used; reason "too short" if no scene fills a clip. Raised after
+        the last good clip if only the end is damaged.
     """
     longest = clips = run = 0
     with open_video(path, settings.limits) as video:
@@ -78,7 +86,7 @@ def cut_clips(
 def _scenes(
     shown: Iterable[DecodedFrame], settings: ClipConfig
 ) -> Iterator[tuple[UInt8[np.ndarray, "size size 3"], bool]]:
-    """Yield squares with whether a new scene starts at each; it does with every section, too."""
+    """Yield (square frame, True if a new scene starts at it); every section starts a scene."""
     mark = CUT_DETECTORS[settings.cuts]
     for _, section in itertools.groupby(shown, lambda frame: frame.section):
         for index, (square, cut) in enumerate(mark(square_frames(section, settings.size))):
@@ -88,14 +96,14 @@ def _scenes(
 def square_frames(
     frames: Iterable[DecodedFrame], size: int
 ) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
-    """Yield upright RGB squares; a frame that is held is converted once."""
+    """Yield upright RGB squares; a repeated frame is converted once."""
     return converted(frames, lambda frame: resize_and_crop(frame.rgb(), size, frame.pixel_aspect))
 
 
 def converted(
     frames: Iterable[DecodedFrame], convert: Callable[[DecodedFrame], np.ndarray]
 ) -> Iterator[np.ndarray]:
-    """Yield `convert` of every frame, called once for a frame that is held."""
+    """Yield `convert(frame)` of every frame; a repeated frame is converted once."""
     previous, picture = None, None
     for frame in frames:
         if frame is not previous:

@@ -1,4 +1,4 @@
-"""RGB to and from the colours of video files, without the shift that quick conversions add.
+"""Convert the colours of video files to and from RGB, without the error of fast conversions.
 
 FFmpeg's default conversion of 4:2:0 pictures truncates and darkens every pixel by about one
 level of 255; rounded, and with chroma interpolated, the mean error is about 0.1.
@@ -18,15 +18,15 @@ EXACT = (
     | Interpolation.FULL_CHR_H_INT
     | Interpolation.FULL_CHR_H_INP
 )
-# Of FFmpeg's colour spaces: RGB (wrong on a picture that is not), unspecified, reserved.
+# FFmpeg's numbers of RGB (wrong on a picture that is not), unspecified and reserved.
 UNTAGGED = (0, 2, 3)
 HIGH_DEFINITION_HEIGHT = 720
-WHITE_16_BIT = 65283  # what FFmpeg makes of the white of most pictures, see `_white`
+WHITE_16_BIT = 65283  # FFmpeg's code for the white of most pictures, see `_white`
 FULL_RANGE = 2
 
 
 class ColourConverter:
-    """Converts frames of one video; keeps FFmpeg's tables between frames."""
+    """A converter for the frames of one video; keeps FFmpeg's tables between frames."""
 
     def __init__(self):
         self._reformatter = VideoReformatter()
@@ -63,7 +63,7 @@ class ColourConverter:
 
 
 def _has_alpha(pixel_format: av.VideoFormat) -> bool:
-    """Return whether a pixel may be transparent; a palette's entries may be."""
+    """Return whether pixels may be transparent, as the entries of a palette may."""
     components = pixel_format.components
     return pixel_format.has_palette or any(component.is_alpha for component in components)
 
@@ -79,7 +79,7 @@ def _white(frame: av.VideoFrame) -> int:
 
 
 def _colorspace(frame: av.VideoFrame) -> Colorspace | None:
-    """Return what the colours of an untagged picture are taken for; None keeps its tag."""
+    """Return the colour space to assume for an untagged picture; None keeps a picture's tag."""
     if frame.format.is_rgb or frame.format.has_palette or frame.colorspace not in UNTAGGED:
         return None
     if frame.color_trc in (hdr.PQ, hdr.HLG):

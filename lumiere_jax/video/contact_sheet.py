@@ -1,4 +1,4 @@
-"""Contact sheets: a clip a row, frames evenly spread over it, its caption underneath."""
+"""Contact sheets: for each clip a row of evenly spaced frames, and its caption underneath."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from lumiere_jax.video.h264 import check_frames
 from lumiere_jax.video.new_file import new_file
 
 GAP = 2  # pixels between pictures
-MAXIMUM_LINES = 8  # of a caption; the recipe beside a clip has all of its prompt
+MAXIMUM_LINES = 8  # of a caption; the JSON beside a clip has the whole prompt
 PAPER, INK = (255, 255, 255), (32, 32, 32)
 
 
@@ -21,15 +21,15 @@ def contact_sheet(
     captions: Sequence[str] | None = None,
     columns: int = 8,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Draws one row a clip.
+    """Draw a contact sheet, one row of frames for each clip.
 
     Args:
-      videos: clips [t, h, w, 3], all of one h and w; t may differ. An array [n, t, h, w, 3] does.
-      captions: one for each clip, wrapped under its row.
-      columns: frames of a clip to show, the first and the last among them.
+      videos: clips [t, h, w, 3] of one height and width, or one array [n, t, h, w, 3].
+      captions: a caption for each clip, wrapped under its row; none when None.
+      columns: frames shown of a clip, the first and the last among them.
 
     Raises:
-      ValueError: no clips, clips of several sizes, captions of another number, columns < 1.
+      ValueError: no clips, clips of several sizes, another number of captions, or columns < 1.
     """
     _check(videos, captions, columns)
     columns = min(columns, max(len(video) for video in videos))
@@ -58,19 +58,19 @@ def write_contact_sheet(
     captions: Sequence[str] | None = None,
     columns: int = 8,
 ) -> None:
-    """Writes `contact_sheet(videos, captions, columns)` as a PNG; never over an existing file."""
+    """Write `contact_sheet(videos, captions, columns)` to a new PNG file."""
     sheet = Image.fromarray(contact_sheet(videos, captions, columns))
     with new_file(path) as target:
         sheet.save(target, format="PNG")
 
 
 def _spread(frames: int, columns: int) -> list[int]:
-    """Indices from the first frame to the last, evenly; each frame at most once."""
+    """Return indices evenly spaced from the first frame to the last, each at most once."""
     return sorted(set(np.linspace(0, frames - 1, columns).round().astype(int).tolist()))
 
 
 def _wrap(text: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
-    """Break a caption into at most `MAXIMUM_LINES` lines of that width; what is cut ends in …."""
+    """Wrap a caption into at most `MAXIMUM_LINES` lines of that width; a cut one ends in …."""
     lines: list[str] = []
     words = deque(text.split())
     while words:
@@ -89,7 +89,7 @@ def _wrap(text: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
 
 
 def _characters(word: str, width: int, font: ImageFont.FreeTypeFont) -> int:
-    """Return how many of a word's characters fit into a line; at least one."""
+    """Return how many characters of a word fit into a line; at least one."""
     count = min(len(word), width)  # no character is narrower than a pixel
     while count > 1 and font.getlength(word[:count]) > width:
         count = count * 9 // 10

@@ -1,8 +1,8 @@
-"""Open the container of an untrusted video file: nothing else is opened, nothing fetched.
+"""Open the container of an untrusted video file, and no other file or address.
 
-A file is handed to FFmpeg as an open stream and may open nothing else: playlists and other
-formats that point elsewhere are refused, so that a downloaded "video" cannot make the reader
-fetch addresses or read local files.
+A file is passed to FFmpeg as an open stream and may open nothing else: playlists and other formats
+that refer to other files are refused, so that a downloaded "video" cannot make the reader fetch
+addresses or read local files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lumiere_jax.video.limits import ReadLimits, VideoError
 # sequences are left out on purpose.
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif,apng,mpegvideo"
 
-# What PyAV raises, besides FFmpeg's own errors, for headers that say what cannot be.
+# Errors that PyAV raises, besides FFmpeg's own, for headers with impossible values.
 DAMAGE = (av.error.FFmpegError, EOFError, ValueError, ArithmeticError)
 
 
@@ -33,12 +33,12 @@ def open_container(path: epath.PathLike, max_pixels: int) -> Iterator[av.contain
     """Open a file and read its header.
 
     Args:
-      path: a video file.
-      max_pixels: the decoders that look into the first pictures refuse larger ones.
+      path: video file.
+      max_pixels: height × width of the largest picture that is decoded while reading the header.
 
     Raises:
-      FileNotFoundError: where there is no such file.
-      VideoError: "unreadable".
+      FileNotFoundError: the file does not exist.
+      VideoError: the file is not a readable video; reason "unreadable".
     """
     path = epath.Path(path)
     if not path.exists():
@@ -70,20 +70,25 @@ def _refuse_to_open(url: str, flags: int, options: dict):
 
 @contextlib.contextmanager
 def damage(reason: str, what: str) -> Iterator[None]:
-    """Turn what PyAV raises on a damaged file into a VideoError."""
+    """Turn the errors that PyAV raises for a damaged file into a VideoError.
+
+    Args:
+      reason: reason of the VideoError.
+      what: description of what failed, for the message.
+    """
     try:
         yield
     except VideoError:
         raise
     except DAMAGE as error:
-        # FFmpeg's words without the path, which differs from machine to machine.
+        # FFmpeg's message without the path, which differs from machine to machine.
         words = getattr(error, "strerror", None) or str(error)
         raise VideoError(reason, f"{what} ({words})") from error
 
 
-# Pictures that belong to a film or a song and are not it.
+# Pictures that come with a film or a song, such as its cover.
 PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails
-# FFmpeg's own decoders of these drop the transparency that is kept beside the picture.
+# FFmpeg's native decoders of these drop the transparency, which is stored beside the picture.
 DECODERS_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
@@ -94,7 +99,7 @@ def find_film(container: av.container.InputContainer) -> av.VideoStream:
     choice is taken: one marked as the default, then the one with the most data.
 
     Raises:
-      VideoError: "no video" where there is no film, "unreadable" where it cannot be decoded.
+      VideoError: reason "no video" if there is no film, "unreadable" if it cannot be decoded.
     """
     videos = [stream for stream in container.streams if stream.type == "video"]
     films = [stream for stream in videos if not stream.disposition & PICTURES]
@@ -128,7 +133,7 @@ def open_decoder(stream: av.VideoStream, limits: ReadLimits) -> av.VideoCodecCon
     return decoder
 
 
-# How a file begins: long enough to occur nowhere else by chance.
+# First bytes of a file, too many to occur elsewhere by chance.
 SIGNATURES = {
     "flv": (b"FLV\x01\x05\0\0\0\x09\0\0\0\0", b"FLV\x01\x01\0\0\0\x09\0\0\0\0"),
     "asf": (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c",),
@@ -138,18 +143,18 @@ MAXIMUM_BOXES = 100_000  # of an MP4; a fragmented film of hours has some ten th
 
 
 def is_joined(path: epath.PathLike, container: str) -> bool:
-    """Return whether a second film follows in the file that its reader will not show.
+    """Return whether the file holds a second film that its reader does not show.
 
     Args:
-      path: a video file.
-      container: FFmpeg's first name for its format.
+      path: video file.
+      container: FFmpeg's first name for the format, such as "mov".
     """
     if container not in ("mov", *SIGNATURES):
         return False
     with epath.Path(path).open("rb") as file:
         if container == "mov":
             boxes = list(_boxes(file))
-            # Fragments may come with their index again, and readers go on.
+            # A fragmented file may repeat its index, and readers read on.
             return boxes.count(b"moov") > 1 and b"moof" not in boxes
         return any(_find_again(file, signature) for signature in SIGNATURES[container])
 

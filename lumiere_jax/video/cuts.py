@@ -1,19 +1,19 @@
-"""Scene cuts: where one frame has next to nothing to do with the one before, for good.
+"""Find scene cuts: frames at which the picture changes completely, and does not change back.
 
 Frames are compared as 16 × 16 thumbnails, by three distances in [0, 1]: of the pixels; of the
-colours wherever they are (the earth mover's distance of their distributions); and of the pattern,
-by the correlation, which a change of exposure leaves alone. The first two are relative to
-the contrast of the frames, so that dark scenes count like bright ones. Movement changes the pixels
-and hardly the colours, a fade or a flash the colours and hardly the pattern; a cut changes all. It
-counts where the change is
+colours regardless of their place (the earth mover's distance of their distributions); and of the
+pattern, by the correlation, which does not respond to a change of exposure. The first two are
+relative to the contrast of the frames, so that dark scenes count like bright ones. Movement changes
+the pixels and hardly the colours, a fade or a flash the colours and hardly the pattern; a cut
+changes all three. The change is the square root of their product. It is a cut if it is
 
-  large          by the square root of the three's product;
+  large          above `MINIMUM_CHANGE`;
   lasting        the frames two before differ from those two after: a flash returns to the old shot
-                 within two frames. A shot of one or two frames between two of one scene is no cut;
-  sudden         large beside the changes around it, since fast movement makes many in a row, and
-                 fades and dissolves change as much in every frame.
+                 within two frames. A shot of one or two frames inside of a scene is not a cut;
+  sudden         large compared with the changes around it, since fast movement makes many in a row,
+                 and fades and dissolves change as much in every frame.
 
-Hard cuts only: dissolves and fades pass unnoticed. `python -m benchmarks.cuts` measures it.
+Only hard cuts are found, no dissolves and fades. `python -m benchmarks.cuts` measures the accuracy.
 """
 
 from collections import deque
@@ -27,16 +27,16 @@ from PIL import Image
 THUMBNAIL = 16
 LEVEL = 1 / 255
 MINIMUM_PIXELS = 2 * LEVEL  # change of a pixel below which compression may be the cause
-MINIMUM_SHARE = 0.25  # of the pixels that change: a title that appears changes fewer
+MINIMUM_SHARE = 0.25  # fraction of pixels that must change: a title that appears changes fewer
 MINIMUM_CHANGE = 0.17
-MINIMUM_RATIO = 2.2  # of the change to what is usual around it
-MINIMUM_PIXEL_RATIO = 1.5  # the same of the pixels alone, not relative to contrast
-NOISE = 4 * LEVEL  # contrast of which nobody can tell whether it is a pattern
+MINIMUM_RATIO = 2.2  # of the change to the usual change around it
+MINIMUM_PIXEL_RATIO = 1.5  # the same for the pixels alone, not relative to contrast
+NOISE = 4 * LEVEL  # contrast that cannot be told from noise
 SAME_PATTERN = 0.85  # correlation of one view under two exposures that clip
-BEFORE, AFTER = 3, 2  # frames before and after the judged one that are looked at
+BEFORE, AFTER = 3, 2  # frames before and after the judged one that are compared
 # Pairs of these frames, which are numbered 0 … 5: number 3 is judged.
 NEIGHBOURS = (((0, 1), (1, 2)), ((3, 4), (4, 5)))  # the two changes before, and the two after
-RETURNS = ((2, 4), (2, 5), (1, 3), (0, 3))  # across one or two frames, ahead and back
+RETURNS = ((2, 4), (2, 5), (1, 3), (0, 3))  # one or two frames further apart
 
 
 class _Description(NamedTuple):
@@ -48,9 +48,9 @@ class _Description(NamedTuple):
 def mark_cuts(
     frames: Iterable[UInt8[np.ndarray, "h w 3"]],
 ) -> Iterator[tuple[UInt8[np.ndarray, "h w 3"], bool]]:
-    """Yield each frame with whether a new scene starts at it; the first one never counts.
+    """Yield (frame, True if a new scene starts at it); the first frame never counts.
 
-    Runs two frames behind its input, so that a film of any length passes through.
+    Reads two frames ahead, so that a film of any length needs little memory.
     """
     # Frames around the judged one, which is number BEFORE; None beyond the ends of the video.
     window: deque[_Description | None] = deque([None] * (BEFORE + 1 + AFTER))
@@ -64,7 +64,7 @@ def mark_cuts(
     while waiting:
         window.append(None)
         window.popleft()
-        # A film shorter than the look ahead has not reached the judged place yet.
+        # In a film shorter than AFTER no frame has reached the judged place yet.
         while window[BEFORE] is None:
             window.append(None)
             window.popleft()
@@ -72,7 +72,7 @@ def mark_cuts(
 
 
 def find_cuts(frames: Iterable[UInt8[np.ndarray, "h w 3"]]) -> list[int]:
-    """Return the indices of the frames at which a new scene starts, the first frame left out."""
+    """Return the indices of the frames at which a new scene starts, except the first frame."""
     return [index for index, (_, cut) in enumerate(mark_cuts(frames)) if cut]
 
 
@@ -90,10 +90,10 @@ def _is_cut(window: list[_Description | None]) -> bool:
 
 
 def _usual(window, change) -> float:
-    """Return the change that is usual here, by the two before and the two after.
+    """Return the usual change around the judged frame, by the two before and the two after.
 
-    Movement and fades go on, so the smaller of two on one side counts; where every other frame is
-    held, as in drawn films, the mean of all does.
+    Movement and fades last, so the smaller of the two on one side counts; where every other frame
+    repeats the one before, as in drawn films, the mean of all four counts.
     """
     sides = [_changes(window, pairs, change) for pairs in NEIGHBOURS]
     together = sides[0] + sides[1]
@@ -102,7 +102,7 @@ def _usual(window, change) -> float:
 
 
 def _changes(window, pairs, change) -> list[float]:
-    """Return the changes between pairs of the window, those beyond the film's ends left out."""
+    """Return the changes between pairs of the window, except beyond the film's ends."""
     frames = [(window[a], window[b]) for a, b in pairs]
     return [change(a, b) for a, b in frames if a is not None and b is not None]
 
@@ -119,7 +119,7 @@ def _pixel_change(a: _Description, b: _Description) -> float:
 
 
 def _change(a: _Description, b: _Description) -> float:
-    """Return the change from one frame to another, 0 … 1; see the module's first lines."""
+    """Return the change between two frames, 0 … 1, as the module's docstring defines it."""
     differences = np.abs(a.pixels - b.pixels)
     if (differences.max(-1) > MINIMUM_PIXELS).mean() < MINIMUM_SHARE:
         return 0.0

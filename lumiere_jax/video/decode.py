@@ -30,20 +30,20 @@ class OpenVideo:
         self._limits = limits
         # AVI has no presentation times: FFmpeg's are guesses, wrong where pictures are reordered.
         self._by_decoding_times = self.container_name == "avi"
-        # Of the pixels, as the container has it where it does: players heed it before the codec.
+        # Aspect of the pixels: players prefer the container's value to the codec's.
         self._codec_aspect = self._stream.codec_context.sample_aspect_ratio
         self._aspect = self._stream.sample_aspect_ratio or self._codec_aspect
         self._check_header()
 
     @property
     def fps(self) -> float:
-        """Average frame rate in frames a second; a variable-rate file has no other."""
+        """Return the average frame rate in frames a second, also of a variable-rate file."""
         rates = (self._stream.average_rate, self._stream.guessed_rate)
         return next((float(rate) for rate in rates if rate is not None and rate > 0), 25.0)
 
     @property
     def seconds(self) -> float | None:
-        """Duration that the header declares for the pictures; None where it declares none."""
+        """Return the declared duration of the pictures in seconds; None if the header has none."""
         seconds = None
         if self._stream.duration is not None and self._stream.time_base is not None:
             seconds = float(self._stream.duration * self._stream.time_base)
@@ -54,52 +54,52 @@ class OpenVideo:
 
     @property
     def height(self) -> int:
-        """Height of the stored picture that the header declares, in pixels."""
+        """Return the declared height of the stored picture, in pixels."""
         return self._stream.codec_context.height
 
     @property
     def width(self) -> int:
-        """Width of the stored picture that the header declares, in pixels."""
+        """Return the declared width of the stored picture, in pixels."""
         return self._stream.codec_context.width
 
     @property
     def tick(self) -> float:
-        """Resolution of the timestamps in seconds."""
+        """Return the resolution of the timestamps, in seconds."""
         return float(self._stream.time_base or 0)
 
     @property
     def pixel_aspect(self) -> float:
-        """Width over height of one stored pixel; 1 nearly always."""
+        """Return width over height of one stored pixel; nearly always 1."""
         aspect = self._decoder.sample_aspect_ratio
         if not aspect or aspect == self._codec_aspect:
             aspect = self._aspect
-        # What is beyond a factor of 16 is a damaged header.
+        # A factor above 16 comes from a damaged header.
         return float(aspect) if aspect and 1 / 16 <= aspect <= 16 else 1.0
 
     @property
     def container_name(self) -> str:
-        """FFmpeg's first name for the container: "mov", "matroska", …"""
+        """Return FFmpeg's first name for the container: "mov", "matroska", …"""
         return self._container.format.name.split(",")[0]
 
     @property
     def codec(self) -> str:
-        """FFmpeg's name for the decoder: "h264", "libvpx", …"""
+        """Return FFmpeg's name for the decoder: "h264", "libvpx", …"""
         return self._decoder.name
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What the file says about itself: title, comment, …"""
+        """Return the tags of the file: title, comment, …"""
         return dict(self._container.metadata)
 
     def frames(self) -> Iterator[Timed[DecodedFrame]]:
         """Yield every frame in the order shown, with its time in seconds.
 
-        The clock goes on where the file's timestamps jump back, as in files put one behind the
-        other; the frames' `section` counts these places.
+        Where the file's timestamps jump back, as in files put one behind the other, the time still
+        rises; the frames' `section` counts these places.
 
         Raises:
-          VideoError: "corrupt" where decoding fails or the pictures end long before the header
-            says; "too large" where the file turns out larger than the limits.
+          VideoError: reason "corrupt" if decoding fails or the pictures end long before the
+            declared end; "too large" if the file exceeds the limits.
         """
         count, first, last = 0, 0.0, 0.0
         for count, timed in enumerate(self.decode(self.packets()), 1):
@@ -110,7 +110,7 @@ class OpenVideo:
         self.check_extent(count, last)
 
     def packets(self) -> Iterator[av.Packet]:
-        """Yield the packets of the film, as stored, from where the file was read last."""
+        """Yield the packets of the film in stored order, from the current position of the file."""
         packets = self._container.demux(self._stream)
         for count in itertools.count():
             with damage("corrupt", f"reading fails after {count} packets"):
@@ -120,14 +120,14 @@ class OpenVideo:
             yield packet
 
     def seek(self, time: int) -> None:
-        """Go to a key frame at or before a time, in ticks, as far as the container knows."""
+        """Jump to a key frame at or before a time in ticks; an inexact index may miss it."""
         with damage("corrupt", "seeking fails"):
             self._container.seek(time, stream=self._stream)
 
     def decode(
         self, packets: Iterable[av.Packet], since: float = -math.inf
     ) -> Iterator[Timed[DecodedFrame]]:
-        """Yield the frames of packets, without those before the first one at or after `since`."""
+        """Yield the frames of packets, from the first one at or after `since` (seconds)."""
         converter = ColourConverter()
         decoded = self._decoded(packets)
         started = itertools.dropwhile(lambda timed: timed.start < since, decoded)
@@ -139,7 +139,7 @@ class OpenVideo:
     def _decoded(
         self, packets: Iterable[av.Packet]
     ) -> Iterator[Timed[tuple[av.VideoFrame, float]]]:
-        """Yield frames with their pixel aspect, and their times as the file has them."""
+        """Yield frames with their pixel aspect, and their times as stored in the file."""
         count, end = 0, 0.0
         for packet in packets:
             with damage("corrupt", f"decoding fails after {count} frames"):
@@ -151,7 +151,7 @@ class OpenVideo:
                 duration = float((frame.duration or 0) * (frame.time_base or 0)) or 1 / self.fps
                 end = start + duration
                 if not math.isfinite(end):
-                    raise VideoError("corrupt", f"frame {count} has no time that can be")
+                    raise VideoError("corrupt", f"frame {count} has an impossible time")
                 yield Timed(start, duration, (frame, self.pixel_aspect))
 
     def _time(self, frame: av.VideoFrame, end: float) -> float:
@@ -168,13 +168,16 @@ class OpenVideo:
         self._limits.check(self.width, self.height, self._stream.frames, self.seconds or 0.0)
 
     def check_extent(self, count: int, seconds: float) -> None:
-        """Raise a VideoError where a film is larger than the limits, or ends long before the header
-        says.
+        """Raise a VideoError if a film exceeds the limits, or ends long before its declared end.
+
+        Args:
+          count: frames found.
+          seconds: duration found.
         """
         self._limits.check(0, 0, count, seconds)
         if count == 0:
             raise VideoError("corrupt", "no frame can be decoded")
-        # Half a second and a tenth are left for headers that round or count what is never shown.
+        # Headers round, and count frames that are never shown: a tenth and half a second may lack.
         declared = self.seconds or 0.0
         if count < 0.9 * self._stream.frames - 1 and seconds < 0.9 * declared - 0.5:
             found = f"{count} of {self._stream.frames} frames"
@@ -190,8 +193,9 @@ def open_video(path: epath.PathLike, limits: ReadLimits | None = None) -> Iterat
     """Open a video file for decoding on one thread.
 
     Raises:
-      FileNotFoundError: where there is no such file.
-      VideoError: a ValueError with the reason: "unreadable", "no video", "too large", "joined".
+      FileNotFoundError: the file does not exist.
+      VideoError: the file cannot be used; a ValueError whose reason is "unreadable", "no video",
+        "too large" or "joined".
     """
     limits = limits or ReadLimits()
     with open_container(path, limits.max_pixels) as container:

@@ -15,7 +15,7 @@ class DecodedFrame:
     """A decoded picture, converted to RGB only when asked for.
 
     Attributes:
-      section: counts from 0 the places at which the file's timestamps jump back.
+      section: number of places before this frame at which the file's timestamps jump back.
       pixel_aspect: width over height of one pixel as shown.
     """
 
@@ -36,7 +36,7 @@ class DecodedFrame:
         """Return the picture, oriented as the file's metadata asks.
 
         Raises:
-          VideoError: "unreadable" where FFmpeg cannot convert its colours.
+          VideoError: FFmpeg cannot convert its colours; reason "unreadable".
         """
         try:
             picture = self._converter.to_rgb(self._frame)
@@ -49,26 +49,25 @@ class DecodedFrame:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(height, width) of the picture as shown, in pixels."""
+        """Return (height, width) of the picture as shown, in pixels."""
         height, width = self._frame.height, self._frame.width
         return (width, height) if self.sideways else (height, width)
 
     @property
     def sideways(self) -> bool:
-        """Whether turning the picture upright swaps its width and height."""
+        """Return whether turning the picture upright swaps its width and height."""
         return self._turns % 2 == 1
 
 
 def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
-    """Return how to show a frame: counterclockwise quarter turns 0 … 3, and whether to mirror it
-    left to right before.
+    """Return (counterclockwise quarter turns 0 … 3, True to mirror left to right before them).
 
-    The display matrix is rounded to the nearest of the eight that keep a rectangle upright; one
-    that maps the picture to a line or a point is left out.
+    The display matrix is rounded to the nearest of the eight that keep a rectangle upright; a
+    matrix that maps the picture to a line or a point is ignored.
     """
     try:
-        # `frame.side_data` would keep itself in the frame: a circle that only the garbage collector
-        # frees, and that comes late for pictures of 40 MB.
+        # `frame.side_data` makes a reference cycle, which only the garbage collector frees: too
+        # late for pictures of 40 MB.
         matrix = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # type: ignore[call-arg]
     except ValueError:  # a kind of side data that PyAV does not know hides all others
         return round(frame.rotation / 90) % 4, False
@@ -79,7 +78,7 @@ def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
     determinant = a * d - b * c
     if determinant == 0:
         return 0, False
-    # What is left of the matrix after a mirror is the rotation that fits it best.
+    # The rotation that fits the matrix best, once a mirror is taken out.
     side = math.copysign(1, determinant)
     clockwise = math.atan2(side * b - c, side * a + d)
     return round(-clockwise / (math.pi / 2)) % 4, determinant < 0

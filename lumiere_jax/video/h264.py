@@ -1,4 +1,4 @@
-"""H.264 through PyAV: frames into an MP4, and back."""
+"""Encode frames as H.264 in an MP4 and decode them again, with PyAV."""
 
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
@@ -11,9 +11,9 @@ from jaxtyping import UInt8
 
 from lumiere_jax.video.colour import ColourConverter
 
-# x264 looks ahead on half-size copies of the frames, beyond whose edges it reads memory that
-# nobody wrote: with frames of 64 pixels the same clip came out in 18 variants of 25. Without
-# looking ahead there is one, 2 % larger at 128 pixels.
+# x264 looks ahead on half-size copies of the frames, beyond whose edges it reads uninitialized
+# memory: with frames of 64 pixels, 25 encodings of one clip gave 18 different files. Without
+# looking ahead they are all the same, and 2 % larger at 128 pixels.
 REPRODUCIBLE = {
     "threads": "1",
     "rc-lookahead": "0",
@@ -38,17 +38,21 @@ def encode_h264(
     faststart: bool = False,
     **encoder_options: str,
 ) -> None:
-    """Writes frames as an MP4 with H.264 inside; same frames, same bytes.
+    """Write frames as an MP4 with H.264 inside; the same frames give the same bytes.
 
     Args:
-      target: an open binary file, or a path of this machine.
+      target: open binary file, or local path.
       frames: [t, h, w, 3]; even height and width for yuv420p.
       fps: frames a second.
       crf: constant rate factor, 0 (lossless where `pixel_format` is rgb24) to 51 (worst).
       pixel_format: yuv420p (every player), yuv444p, or rgb24.
-      metadata: the container's own tags.
-      faststart: put the index first, so that playing can start before all is loaded; needs a path.
+      metadata: tags of the container.
+      faststart: True to put the index first, so that a player can start before it has loaded the
+        whole file; needs a path.
       **encoder_options: options of x264, such as preset="slow" or g="16".
+
+    Raises:
+      ValueError: the frames are not uint8 [t, h, w, 3], or their sides are odd in yuv420p.
     """
     check_frames(frames)
     height, width = frames.shape[1:3]
@@ -74,15 +78,16 @@ def encode_h264(
 def decode_h264(
     source: BinaryIO, shape: tuple[int, int, int, int], start: int = 0, stop: int | None = None
 ) -> UInt8[np.ndarray, "t h w 3"]:
-    """Reads frames start … stop of an MP4 made by `encode_h264`.
+    """Read frames start … stop − 1 of an MP4 made by `encode_h264`.
 
     Args:
-      source: an open binary file.
-      shape: [t, h, w, 3] of the whole video; anything else inside is an error.
-      start, stop: which frames; seeks to the key frame before `start`.
+      source: open binary file.
+      shape: [t, h, w, 3] of the whole video.
+      start, stop: range of frames, to the end when `stop` is None; decoding begins at the key frame
+        before `start`.
 
     Raises:
-      ValueError: where the bytes are damaged or hold something of another shape.
+      ValueError: the bytes are damaged, or hold a video of another shape.
     """
     stop = shape[0] if stop is None else stop
     frames = np.empty((stop - start, *shape[1:]), np.uint8)
@@ -102,7 +107,7 @@ def decode_h264(
 
 
 def check_frames(frames: np.ndarray) -> None:
-    """Raises ValueError unless frames are uint8 [t, h, w, 3] with at least one frame."""
+    """Raise a ValueError unless frames are uint8 [t, h, w, 3] with at least one frame."""
     frames = np.asarray(frames)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames):
         raise ValueError(

@@ -1,9 +1,9 @@
-"""Convert HDR (PQ, HLG) and wide-gamut (BT.2020, Display P3) pictures to ordinary ones.
+"""Convert HDR (PQ, HLG) and wide-gamut (BT.2020, Display P3) pictures to sRGB.
 
 HDR light is mapped with the curve of ITU-R BT.2390 from a peak of 1000 cd/m², where most footage is
-graded, to a peak of 203 cd/m², which ITU-R BT.2408 gives diffuse white: what is darker than about
-90 cd/m² keeps its light, brighter parts are compressed, and all beyond 1000 cd/m² is white. The
-curve is applied to the greatest of R, G and B and the others are scaled with it, so hues stay. The
+graded, to a peak of 203 cd/m², the diffuse white of ITU-R BT.2408: parts darker than about 90 cd/m²
+keep their light, brighter ones are compressed, and all beyond 1000 cd/m² is white. The curve is
+applied to the greatest of R, G and B and the others are scaled with it, which keeps the hue. The
 primaries become those of BT.709, colours outside of them are clipped, and the result is encoded
 with the curve of sRGB. Wide-gamut pictures that are not HDR keep their light.
 """
@@ -35,14 +35,23 @@ D65 = (0.3127, 0.3290)
 
 @dataclasses.dataclass(frozen=True)
 class Conversion:
-    """What a picture's tags ask for: `transfer` PQ, HLG or None, `primaries` of `PRIMARIES`."""
+    """Conversion that a picture's tags require.
+
+    Attributes:
+      transfer: transfer curve, PQ or HLG; None for a picture that is not HDR.
+      primaries: key of `PRIMARIES`.
+    """
 
     transfer: int | None
     primaries: int
 
 
 def find_conversion(transfer: int, primaries: int) -> Conversion | None:
-    """Return the conversion that a picture with these tags needs, None for an ordinary one."""
+    """Return the conversion that a picture needs, None for an ordinary one.
+
+    Args:
+      transfer, primaries: transfer curve and primaries of the picture, as in ITU-T H.273.
+    """
     if transfer in (PQ, HLG):
         return Conversion(transfer, BT2020 if primaries not in PRIMARIES else primaries)
     if primaries in (BT2020, DISPLAY_P3):
@@ -53,12 +62,12 @@ def find_conversion(transfer: int, primaries: int) -> Conversion | None:
 def to_sdr(
     picture: UInt16[np.ndarray, "h w 3"], conversion: Conversion, white: int = 65535
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Return a picture as an ordinary screen should show it, sRGB.
+    """Return an HDR or wide-gamut picture in sRGB.
 
     Args:
-      picture: R'G'B' as encoded, 0 … `white`.
-      conversion: from `find_conversion`.
-      white: the code that stands for 1.
+      picture: R'G'B' codes, 0 … `white`.
+      conversion: result of `find_conversion`.
+      white: code of full intensity.
     """
     light_of_code = _light_of_code(conversion.transfer, white)
     code_of_root = _code_of_root(conversion.transfer is not None)
@@ -77,8 +86,8 @@ def to_sdr(
 
 
 def _tone_mapped(light: Float[np.ndarray, "3 n"], conversion: Conversion) -> np.ndarray:
-    """Return light in units of WHITE, compressed into [0, 1], of light in units of PEAK."""
-    if conversion.transfer == HLG:  # the camera's light, that a screen brightens with luminance
+    """Compress light in units of PEAK to light in units of WHITE, in [0, 1]."""
+    if conversion.transfer == HLG:  # light at the camera: a screen scales it by luminance
         luminance = _to_xyz(conversion.primaries)[1].astype(np.float32) @ light
         light = light * luminance ** np.float32(HLG_GAMMA - 1)
     greatest = light.max(0)
@@ -87,13 +96,13 @@ def _tone_mapped(light: Float[np.ndarray, "3 n"], conversion: Conversion) -> np.
 
 
 def _index(values: Float[np.ndarray, "..."]) -> UInt16[np.ndarray, "..."]:
-    """Return places in a table of 65536 entries over [0, 1]."""
+    """Return the indices of values in [0, 1] in a table of 65536 entries."""
     return (values * 65535 + 0.5).astype(np.uint16)
 
 
 @functools.lru_cache(maxsize=8)
 def _light_of_code(transfer: int | None, white: int) -> Float[np.ndarray, "65536"]:
-    """Return the light of every code: of the screen over PEAK (PQ), the scene (HLG), or white."""
+    """Return the light of every code: over PEAK (PQ), of the scene (HLG), or relative to white."""
     code = np.minimum(np.arange(65536) / white, 1)
     if transfer == PQ:
         light = pq_to_light(code) / PEAK
@@ -114,13 +123,13 @@ def _code_of_root(hdr: bool) -> UInt8[np.ndarray, "65536"]:
 
 @functools.lru_cache(maxsize=1)
 def _gain_of_root() -> Float[np.ndarray, "65536"]:
-    """Return by how much light is scaled, from units of PEAK to WHITE, by the root of its value."""
+    """Return the factor from units of PEAK to WHITE, for every root of light."""
     light = np.maximum((np.arange(65536) / 65535) ** 2, 1e-12)
     return (compress(PEAK * light) / WHITE / light).astype(np.float32)
 
 
 def compress(light: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """Return light of at most PEAK compressed to at most WHITE, both in cd/m² (BT.2390)."""
+    """Compress light of at most PEAK to at most WHITE, both in cd/m² (BT.2390)."""
     peak = light_to_pq(PEAK)
     most = light_to_pq(WHITE) / peak
     value = light_to_pq(light) / peak

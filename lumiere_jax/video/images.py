@@ -1,8 +1,9 @@
 """Read still pictures: a file and the PIL image of it give the same 8-bit RGB pixels.
 
-Upright (EXIF orientation), white where transparent, scaled to 8 bits by the rules of `pixels`, and
-converted to sRGB where the file embeds a colour profile. Gamma or primaries that a file states
-without a profile (PNG's gAMA, cHRM and cICP, the EXIF colour space) are not looked at.
+Pictures are turned upright (EXIF orientation), put on white where they are transparent, scaled to
+8 bits by the rules of `pixels`, and converted to sRGB where the file embeds a colour profile. Gamma
+or primaries that a file states without a profile (PNG's gAMA, cHRM and cICP, the EXIF colour space)
+are ignored.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from lumiere_jax.json_files import check_regular
 from lumiere_jax.video.pixels import ROWS, Pixels, full_scale, to_8_bits
 from lumiere_jax.video.resize import resize_and_crop
 
-IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")  # none that runs a program
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")  # no format that contains a program
 MAXIMUM_PIXELS = 8192 * 8192
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
-UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # EXIF orientation → how to undo it
+UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # EXIF orientation → its inverse
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
     4: lambda a: a[::-1],
@@ -42,11 +43,11 @@ def read_image(
     Args:
       path: PNG, JPEG, WebP, BMP, TIFF or GIF (its first frame).
       size: short side after antialiased resizing, then the centre square; None keeps the size.
-      max_pixels: refuse larger ones, before decoding.
+      max_pixels: height × width of the largest image that is decoded.
 
     Raises:
-      FileNotFoundError: where there is no such file.
-      ValueError: not an image, damaged, or too large.
+      FileNotFoundError: the file does not exist.
+      ValueError: the file is not an image, damaged, or too large.
     """
     pixels = read_pixels(path, max_pixels=max_pixels).on_white()
     return pixels if size is None else resize_and_crop(pixels, size)
@@ -63,7 +64,7 @@ def read_pixels(
     with path.open("rb") as file:
         try:
             image = Image.open(file, formats=IMAGE_FORMATS)
-        except Exception as error:  # a damaged header leads Pillow to any of them
+        except Exception as error:  # of any type, where a header is damaged
             raise ValueError(
                 f"{path} is not an image that can be read ({_say(error)}); "
                 f"use one of {', '.join(IMAGE_FORMATS)}"
@@ -79,13 +80,13 @@ def image_pixels(
     max_pixels: int = MAXIMUM_PIXELS,
     labels: bool = False,
 ) -> Pixels:
-    """Convert a PIL image of any mode; of an animation, the frame that it stands at.
+    """Convert a PIL image of any mode; of an animation, its current frame.
 
     Args:
-      image: opened lazily or in memory.
-      where: how the user names it, for the error messages.
-      max_pixels: refuse larger ones, before decoding.
-      labels: see `pixels.array_pixels`.
+      image: image opened lazily or in memory.
+      where: name of the image in error messages, such as its flag or path.
+      max_pixels: height × width of the largest image that is decoded.
+      labels: True to read integers of 0 and 1 alone as black and white.
 
     Raises:
       ValueError: the file behind it is damaged, the picture too large, or its values outside of
@@ -111,7 +112,7 @@ def image_pixels(
 
 
 def _converted(image: Image.Image, where: str, labels: bool) -> Pixels:
-    """As stored, not yet turned; a few rows at a time."""
+    """Convert an image as stored, not yet turned, a few rows at a time."""
     top = _full_scale(image, where, labels)
     colour = np.empty((image.height, image.width, 3), np.uint8)
     alpha = None
@@ -128,7 +129,7 @@ def _converted(image: Image.Image, where: str, labels: bool) -> Pixels:
 
 
 def _full_scale(image: Image.Image, where: str, labels: bool) -> float:
-    """Return the value that is white; deeper modes than 8 bits hold any depth."""
+    """Return the pixel value of white; modes of more than 8 bits hold any depth."""
     if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
         return 255
     pixels = np.asarray(image)
@@ -170,7 +171,13 @@ def _split(strip: Image.Image, top: float) -> tuple[Image.Image, Image.Image | n
 def _rgb_converter(
     image: Image.Image, mode: str, where: str
 ) -> Callable[[Image.Image], Image.Image]:
-    """Return a function from pictures of that mode to sRGB, by the embedded profile if any."""
+    """Return a function from pictures of that mode to sRGB, by the embedded profile if any.
+
+    Args:
+      image: image that may embed a profile.
+      mode: mode of the pictures to convert: L, RGB, CMYK or LAB.
+      where: name of the image in warnings.
+    """
     embedded = image.info.get("icc_profile")
     if not embedded and mode != "LAB":
         return lambda strip: strip.convert("RGB")
@@ -197,11 +204,11 @@ def _profile(embedded: bytes) -> ImageCms.ImageCmsProfile:
 def _orientation(image: Image.Image) -> int:
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # damaged EXIF, in as many ways as a damaged header
+    except Exception:  # damaged EXIF, with errors of any type
         return 1
 
 
 def _say(error: Exception) -> str:
-    """Return Pillow's words in one line, without the address of a buffer."""
+    """Return Pillow's message in one line, without the address of a buffer."""
     words = " ".join(str(error).split()) or type(error).__name__
     return "no known format" if words.startswith("cannot identify image") else words

@@ -1,30 +1,36 @@
-"""What a video file may cost, and the error that says why one cannot be used."""
+"""Limits on the video files that are read, and the error for files that cannot be used."""
 
 import dataclasses
 
 
 class VideoError(ValueError):
-    """A video that cannot be used; `reason` is one of a few words that a report can count."""
+    """A video that cannot be used; `reason` is one of a few fixed terms, for statistics."""
 
     def __init__(self, reason: str, detail: str):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
 
-    def __reduce__(self):  # errors travel between processes
+    def __reduce__(self):  # errors are pickled between processes
         return type(self), (self.reason, self.detail)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReadLimits:
-    """What a file may cost at most. Checked on the header, and again while decoding."""
+    """Largest video that is read; checked on the header, and again while decoding.
+
+    Attributes:
+      max_pixels: height × width of a frame.
+      max_frames: number of frames.
+      max_seconds: duration in seconds.
+    """
 
     max_pixels: int = 8192 * 4320
     max_frames: int = 500_000
     max_seconds: float = 4 * 3600.0
 
     def check(self, width: int, height: int, frames: int, seconds: float) -> None:
-        """Raise a VideoError "too large" that names the limit."""
+        """Raise a VideoError with the reason "too large" if a limit is exceeded."""
         if width * height > self.max_pixels:
             found = f"{width}×{height} pixels; the limit is max_pixels={self.max_pixels}"
         elif frames > self.max_frames:

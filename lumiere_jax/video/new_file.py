@@ -1,29 +1,31 @@
-"""Files of our own: written aside, then put in place whole, never over something that is there."""
+"""Write files whole: aside first, then moved into place, never over an existing file."""
 
 import contextlib
 import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TypeVar
 
 from etils import epath
 
 T = TypeVar("T")
 
-UNFINISHED = ".unfinished-"  # folders of this name are what a killed program left
-ROOM = 1 << 20  # bytes that any output needs at least
+UNFINISHED = (
+    ".unfinished-"  # how the names of temporary folders begin; a killed program leaves them
+)
+ROOM = 1 << 20  # bytes, the least that any output needs
 
 
 @contextlib.contextmanager
 def new_file(path: epath.PathLike) -> Iterator[pathlib.Path]:
-    """Give a path of this machine to write to; on success its content appears at `path`.
+    """Yield a local path to write to; on success the file appears at `path`.
 
-    A reader sees all of the file or none of it, also after a crash. Folders are made as needed.
+    A reader sees the whole file or none of it, also after a crash. Missing folders are made.
 
     Raises:
-      FileExistsError: something is at `path`, before or after writing; a link to nowhere, too.
+      FileExistsError: something exists at `path` before or after writing, even a broken link.
     """
     path = epath.Path(path)
     refuse_existing(path)
@@ -38,10 +40,10 @@ def new_file(path: epath.PathLike) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def replaced_file(path: epath.PathLike) -> Iterator[pathlib.Path]:
-    """Give a path to write to, as `new_file`; on success its content replaces what is at `path`.
+    """Yield a local path to write to, as `new_file`; on success the file replaces that at `path`.
 
-    For files that this program keeps up to date (`config.json`, `evaluation.json`). A link at
-    `path` is replaced, and what it points to stays as it is.
+    For files that this program updates (`config.json`, `evaluation.json`). A link at `path` is
+    replaced, and its target stays as it is.
     """
     path = epath.Path(path)
     with _aside(path) as written:
@@ -53,16 +55,16 @@ def replaced_file(path: epath.PathLike) -> Iterator[pathlib.Path]:
 
 
 class _Publisher:
-    """Puts files of a folder aside in place under one name, all of them or none."""
+    """A function that moves files of a temporary folder into place under one name, all or none."""
 
     def __init__(self, folder: pathlib.Path, target: epath.Path):
         self.folder, self._target = folder, target
 
     def __call__(self, files: Sequence[pathlib.Path], stem: str) -> list[epath.Path]:
-        """Put each file in place as `stem` and its ending.
+        """Move each file into place as `stem` and its ending; return their paths.
 
         Raises:
-          FileExistsError: one of the names is taken; the others are not left behind.
+          FileExistsError: one of the names is taken; none of the files is then in place.
         """
         done: list[epath.Path] = []
         try:
@@ -83,7 +85,7 @@ class _Publisher:
 
 @contextlib.contextmanager
 def new_files(folder: epath.PathLike) -> Iterator[_Publisher]:
-    """Give `publish`, which puts files written to `publish.folder` in place together.
+    """Yield `publish`, which moves files written to `publish.folder` into `folder` together.
 
     with new_files("clips") as publish:
         (publish.folder / "x.json").write_text("{}")
@@ -95,13 +97,15 @@ def new_files(folder: epath.PathLike) -> Iterator[_Publisher]:
 
 
 def next_free(write: Callable[[int], T], first: int) -> T:
-    """Return `write(number)` of the first number from `first` on whose files nobody else has.
+    """Return `write(number)` of the first free number from `first` on.
 
-    Two programs that write into one folder choose the same number now and then; the one that comes
-    second must not lose what it made.
+    Two programs that write into one folder sometimes choose the same number; the second must not
+    lose its files.
 
     Args:
-      write: raises FileExistsError, and leaves nothing behind, where the number is taken.
+      write: function of a number that raises FileExistsError, and leaves nothing behind, if the
+        number is taken.
+      first: first number to try.
     """
     number = first
     while True:
@@ -112,18 +116,18 @@ def next_free(write: Callable[[int], T], first: int) -> T:
 
 
 def check_output(folder: epath.PathLike, flag: str = "--output", room: int = ROOM) -> None:
-    """Try to write to a folder, so that what cannot be is said before the work, not after it.
+    """Raise an error if a folder cannot be written to, so that it comes before the work.
 
-    Nothing is left behind: a folder that is not there yet is tried in the nearest one that is.
+    Writes a file and removes it; for a folder that does not exist, in its nearest existing parent.
 
     Args:
-      folder: where the program will write; remote folders are not tried.
-      flag: how the user names it.
-      room: bytes that will be needed.
+      folder: output folder; remote folders are not checked.
+      flag: flag of the folder, for error messages.
+      room: free space that is needed, in bytes.
 
     Raises:
-      FileExistsError: it is a file.
-      OSError: it cannot be made or written to, or the disk has too little room.
+      FileExistsError: the folder or one of its parents is a file.
+      OSError: the folder cannot be made or written to, or the disk has too little room.
     """
     if not _is_local(epath.Path(folder)):
         return
@@ -146,10 +150,39 @@ def check_output(folder: epath.PathLike, flag: str = "--output", room: int = ROO
 
 
 def refuse_existing(path: epath.PathLike) -> None:
-    """Raise a FileExistsError where something is at `path`, a link to nowhere included."""
+    """Raise a FileExistsError if something exists at `path`, even a broken link."""
     path = epath.Path(path)
     if path.exists() or (_is_local(path) and os.path.lexists(path)):
         raise FileExistsError(f"{path} exists; delete it or write to another name")
+
+
+def refuse_full(
+    folder: epath.PathLike,
+    flag: str = "--output",
+    *,
+    besides: Collection[str] = (),
+    expected: str = "",
+) -> None:
+    """Raise a FileExistsError unless a folder to be written is empty or does not exist yet.
+
+    Args:
+      folder: output folder.
+      flag: flag of the folder, for error messages.
+      besides: names that it may hold; and it may hold what a killed program left unfinished.
+      expected: content with which the caller would have accepted it, such as "evaluation", for the
+        error message.
+    """
+    folder = epath.Path(folder)
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise FileExistsError(f"{flag}={folder} is not a folder; name another one")
+    names = {path.name for path in folder.iterdir()} - set(besides)
+    if any(not name.startswith(UNFINISHED) for name in names):
+        lacks = f" and holds no {expected}" if expected else ""
+        raise FileExistsError(
+            f"{flag}={folder} is not empty{lacks}; give a new folder, or empty this one"
+        )
 
 
 def _is_local(path: epath.Path) -> bool:
@@ -158,7 +191,7 @@ def _is_local(path: epath.Path) -> bool:
 
 @contextlib.contextmanager
 def _aside(path: epath.Path) -> Iterator[pathlib.Path]:
-    """A file of that name in a fresh folder beside it, whose own name nobody can foresee."""
+    """Yield a path of that name in a new folder beside it, with an unpredictable name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     place = path.parent if _is_local(path) else None
     with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=place) as folder:
@@ -166,7 +199,7 @@ def _aside(path: epath.Path) -> Iterator[pathlib.Path]:
 
 
 def _publish(written: pathlib.Path, path: epath.Path) -> None:
-    """Put the file in place whole; a link, unlike a rename, never replaces a file."""
+    """Move the file into place whole; a link, unlike a rename, never replaces a file."""
     try:
         os.link(written, path)
     except FileExistsError:

@@ -4,8 +4,8 @@ The rules hold for arrays, PIL images and files alike:
   bool            False is black, True white
   uint8, uint16   the whole range of the type
   other integers  0 … 255, or where the largest is above it 0 … 65535 (int16: 0 … 32767)
-  floats          0 … 1, or 0 … 255 where the largest is at least 16; between, nobody can tell
-  channels        grey, grey and alpha, RGB, RGB and alpha; what is transparent becomes white
+  floats          0 … 1, or 0 … 255 where the largest is at least 16; between, it is ambiguous
+  channels        grey, grey and alpha, RGB, RGB and alpha; transparent pixels become white
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 ROWS = 256  # converted at a time
-ROUNDING = 1e-3  # that float pixels may lie outside of [0, 1]
-DARKEST_TOP = 16.0  # floats of 0 … 255 whose largest is below it are black to the eye
+ROUNDING = 1e-3  # distance by which float pixels may lie outside of [0, 1]
+DARKEST_TOP = 16.0  # pixels of 0 … 255 that are all below look black
 
 
 class Pixels(NamedTuple):
@@ -28,7 +28,7 @@ class Pixels(NamedTuple):
     alpha: UInt8[np.ndarray, "... h w"] | None
 
     def on_white(self) -> UInt8[np.ndarray, "... h w 3"]:
-        """Return the colours as they show on a white ground."""
+        """Return the colours on a white background."""
         if self.alpha is None:
             return self.colour
         shown = np.empty_like(self.colour)
@@ -48,12 +48,12 @@ def array_pixels(array: np.ndarray, dimensions: int, where: str, labels: bool = 
 
     Args:
       array: [h, w], [h, w, 1 … 4] (`dimensions` = 3), or the same after [t] (`dimensions` = 4).
-      dimensions: see `array`.
-      where: how the user names it, for the error messages.
-      labels: integers of 0 and 1 alone are False and True.
+      dimensions: number of axes with channels, 3 for a picture and 4 for a video.
+      where: name of the array in error messages.
+      labels: True to read integers of 0 and 1 alone as black and white.
 
     Raises:
-      ValueError: another shape or type, or values outside of every range above.
+      ValueError: the shape or type is another, or values lie outside of every range above.
     """
     if array.ndim == dimensions - 1 and (dimensions == 3 or array.shape[-1] > 4):
         array = array[..., None]
@@ -73,15 +73,16 @@ def array_pixels(array: np.ndarray, dimensions: int, where: str, labels: bool = 
 
 
 def full_scale(dtype: np.dtype, low: float, high: float, where: str, labels: bool = False) -> float:
-    """Return the value that is white, by the rules above.
+    """Return the pixel value of white, by the rules above.
 
     Args:
       dtype: type of the pixels.
-      low, high: their extremes.
-      where, labels: see `array_pixels`.
+      low, high: least and greatest pixel value.
+      where: name of the pixels in error messages.
+      labels: True to read integers of 0 and 1 alone as black and white.
 
     Raises:
-      ValueError: they fit no rule.
+      ValueError: the pixels fit no rule.
     """
     dtype = np.dtype(dtype)
     if dtype.kind == "b" or (labels and dtype.kind in "iu" and 0 <= low <= high == 1):
@@ -104,7 +105,7 @@ def full_scale(dtype: np.dtype, low: float, high: float, where: str, labels: boo
 
 
 def to_8_bits(array: np.ndarray, top: float) -> UInt8[np.ndarray, "..."]:
-    """Return the array as 0 … 255, where `top` becomes 255."""
+    """Scale an array from 0 … `top` to 0 … 255."""
     if top == 255 and array.dtype.kind != "f":
         return array.astype(np.uint8, copy=False)
     if array.ndim > 3:  # one frame after another: floats are four times as large

@@ -30,33 +30,33 @@ def read_video(
     square_pixels: bool = False,
     limits: ReadLimits | None = None,
 ) -> tuple[UInt8[np.ndarray, "t h w 3"], float]:
-    """Read a video upright, at a steady frame rate, in sRGB, on white where it is transparent.
+    """Read a video upright, at a constant frame rate, in sRGB, on white where it is transparent.
 
-    Where timestamps jump back, as in files put one behind the other, the clock goes on. Frames of
-    another size than the first one are resized until they fill its size; what sticks out is cut.
+    Where timestamps jump back, as in files put one behind the other, the times still rise. Frames
+    of another size than the first one are resized until they fill its size, and cropped.
 
     Args:
-      path: a video file.
+      path: video file.
       fps: frames a second to resample to, by timestamp; None keeps the file's average rate.
       size: short side after antialiased resizing, then the centre square; None keeps the size.
-      frames: how many to read at most, from the start; None reads all.
-      last: how many to read at most, from the end; only as much is decoded as they need.
-      square_pixels: with `size=None`, resize the width of anamorphic video.
-      limits: what the file may cost at most.
+      frames: largest number of frames, from the start; None reads all.
+      last: largest number of frames, from the end; only as much is decoded as they need.
+      square_pixels: True to resize the width of anamorphic video, with `size=None`.
+      limits: largest video that is read; the defaults of `ReadLimits` when None.
 
     Returns:
       (frames [t, h, w, 3], frames a second).
 
     Raises:
-      FileNotFoundError: where there is no such file.
-      VideoError: a ValueError; unreadable, corrupt, or larger than the limits.
-      ValueError: arguments that cannot be.
+      FileNotFoundError: the file does not exist.
+      VideoError: the file is unreadable, corrupt, or exceeds the limits; a ValueError.
+      ValueError: an argument is outside of its range.
     """
     _check_arguments(fps, size, frames, last)
     with open_video(path, limits) as video:
         rate = fps or video.fps
         if not SLOWEST <= rate <= FASTEST:
-            raise VideoError("unreadable", f"it declares {rate:g} frames a second; say fps=16")
+            raise VideoError("unreadable", f"it declares {rate:g} frames a second; give fps=16")
         if last is None:
             shown = resample(video.frames(), rate, video.tick)
             expected = min(frames or math.inf, (video.seconds or 0) * rate)
@@ -70,7 +70,7 @@ def read_video(
 def _check_arguments(
     fps: float | None, size: int | None, frames: int | None, last: int | None
 ) -> None:
-    """Raise a ValueError that names what cannot be."""
+    """Raise a ValueError that names the argument that is outside of its range."""
     if fps is not None:
         check_rate("fps", fps)
     bounds = {"size": (size, MAXIMUM_SIDE), "frames": (frames, 1 << 31), "last": (last, 1 << 16)}
@@ -104,7 +104,7 @@ def _pictures(
 
 
 def _taken(frames) -> Iterator[DecodedFrame]:
-    """Yield the frames of a queue and let go of each, so that they need no memory twice."""
+    """Yield and remove the frames of a queue, so that each can be freed once it is converted."""
     while frames:
         yield frames.popleft()
 
@@ -119,7 +119,7 @@ def collect(
             most = MAXIMUM_BYTES // picture.nbytes
             _check_memory(expected, most)
             clip = np.empty((min(math.ceil(expected) + 2, most), *picture.shape), np.uint8)
-        _check_memory(count + 1, most)  # the header may say nothing, or too little
+        _check_memory(count + 1, most)  # the header may declare no duration, or too short a one
         if count == len(clip):
             clip.resize((min(2 * count, most), *picture.shape), refcheck=False)
         clip[count] = picture
@@ -138,6 +138,11 @@ def _check_memory(frames: float, most: int) -> None:
 
 
 def read_metadata(path: epath.PathLike) -> dict[str, str]:
-    """Return what a video file says about itself: title, comment, … Raises as `read_video`."""
+    """Return the tags of a video file: title, comment, …
+
+    Raises:
+      FileNotFoundError: the file does not exist.
+      VideoError: the file is unreadable; a ValueError.
+    """
     with open_video(path) as video:
         return video.metadata

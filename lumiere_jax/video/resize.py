@@ -1,4 +1,4 @@
-"""Antialiased resizing: filled, and the centre kept."""
+"""Antialiased resizing that fills the result and keeps the centre."""
 
 import numpy as np
 from jaxtyping import UInt8

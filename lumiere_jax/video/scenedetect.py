@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from lumiere_jax.one_line_errors import MissingExtra
 
-DELAY = 2  # frames by which its decisions come later
+DELAY = 2  # frames by which the detector's decisions lag behind
 
 
 def check_scenedetect() -> None:
@@ -27,12 +27,12 @@ def check_scenedetect() -> None:
 def mark_adaptive_cuts(
     frames: Iterable[UInt8[np.ndarray, "h w 3"]],
 ) -> Iterator[tuple[UInt8[np.ndarray, "h w 3"], bool]]:
-    """Yield each frame with whether a new scene starts at it, as `cuts.mark_cuts` does.
+    """Yield (frame, True if a new scene starts at it), as `cuts.mark_cuts` does.
 
-    A scene may have one frame; all other settings are PySceneDetect's own.
+    A scene may have one frame; all other parameters are PySceneDetect's defaults.
 
     Raises:
-      MissingExtra: it is not installed.
+      MissingExtra: PySceneDetect is not installed.
     """
     check_scenedetect()
     import scenedetect
@@ -41,7 +41,7 @@ def mark_adaptive_cuts(
 
 
 def find_cuts_with(detector: Any, frames: Iterable[np.ndarray]) -> list[int]:
-    """Return the frames at which scenes start by any of PySceneDetect's detectors."""
+    """Return the indices of the frames at which one of PySceneDetect's detectors finds a cut."""
     return [index for index, (_, cut) in enumerate(_marked(detector, frames)) if cut]
 
 
@@ -51,7 +51,7 @@ def _marked(detector: Any, frames: Iterable[np.ndarray]) -> Iterator[tuple[np.nd
     waiting: deque[tuple[int, np.ndarray]] = deque()
     cuts: set[int] = set()
     for number, frame in enumerate(frames):
-        # Its channels are blue, green, red; only the order of frames counts, not their rate.
+        # Its channels are blue, green, red; the frame rate does not matter, only the order.
         time = FrameTimecode(number, fps=25.0)
         bgr = np.ascontiguousarray(frame[..., ::-1])
         cuts.update(cut.frame_num for cut in detector.process_frame(time, bgr))

@@ -1,9 +1,9 @@
-"""The last frames of a video, without decoding all that comes before them.
+"""Read the last frames of a video without decoding everything before them.
 
-All packets are read, which costs little beside decoding; their timestamps and key frames say where
-to start. After the jump every packet must be the one that was read there before. Where the file or
-its codec leaves a doubt, everything is decoded, and the last frames are kept: the result is the
-same. What is not decoded is not checked for damage.
+All packets are read, which costs little compared with decoding; their timestamps and key frames
+show where to start. After the jump every packet must be the one that was read there before. If the
+file or its codec leaves a doubt, everything is decoded, and the last frames are kept: the result is
+the same. Packets that are not decoded are not checked for damage.
 """
 
 import bisect
@@ -20,12 +20,12 @@ from lumiere_jax.video.frame import DecodedFrame
 from lumiere_jax.video.limits import ReadLimits, VideoError
 from lumiere_jax.video.resample import resample
 
-# Whose key frames and timestamps are as they were after a jump.
+# Containers whose key frames and timestamps are the same after a jump.
 CONTAINERS = ("mov", "matroska", "mpegts", "avi")
-# Whose frames need nothing from before a key frame, other than the ones shown before it.
+# Codecs whose frames need nothing from before a key frame, except those shown before it.
 CODECS = ("h264", "hevc", "av1", "libdav1d", "vp8", "vp9", "libvpx", "libvpx-vp9")
 CODECS += ("mpeg1video", "mpeg2video", "mpeg4", "mjpeg", "prores", "dnxhd", "ffv1", "rawvideo")
-ATTEMPTS = 2
+ATTEMPTS = 2  # key frames to start from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,11 +39,17 @@ class Tail:
 def read_tail(
     path: epath.PathLike, count: int, fps: float, limits: ReadLimits | None = None
 ) -> Tail:
-    """Return what `resample` gives last of all the frames of a video, at most `count` frames.
+    """Return the last frames of a video, resampled.
+
+    Args:
+      path: video file.
+      count: largest number of frames.
+      fps: frames a second to resample to.
+      limits: largest video that is read; the defaults of `ReadLimits` when None.
 
     Raises:
-      FileNotFoundError: where there is no such file.
-      VideoError: where it cannot be used.
+      FileNotFoundError: the file does not exist.
+      VideoError: the file cannot be used.
     """
     with open_video(path, limits) as video:
         first = next(video.frames())
@@ -54,7 +60,7 @@ def read_tail(
             shown = resample(_frames_from(video, packets, key), fps, video.tick, first.start)
             try:
                 frames = collections.deque(shown, maxlen=count)
-            except VideoError:  # all is decoded below, and that says whether it is the file
+            except VideoError:  # below everything is decoded; a damaged file fails there
                 break
         if len(frames) == count:
             return Tail(first.value, frames)
@@ -72,14 +78,14 @@ class _Packet:
 
 @dataclasses.dataclass(frozen=True)
 class _Packets:
-    """What a file's packets are, in the order stored; `tick` in seconds."""
+    """Packets of a file in stored order; `tick` is the unit of their times, in seconds."""
 
     packets: list[_Packet]
     tick: float
 
 
 def _scan(video: OpenVideo) -> _Packets:
-    """Return the file's packets, none where a jump cannot be trusted."""
+    """Return the file's packets; none if a jump in the file cannot be trusted."""
     nothing = _Packets([], video.tick)
     if video.container_name not in CONTAINERS or video.codec not in CODECS:
         return nothing
@@ -106,7 +112,7 @@ def _known(packet: av.Packet) -> _Packet:
 
 
 def _keys(packets: _Packets, seconds: float) -> list[int]:
-    """Return the key frames that lie `seconds` and a little before the end, the last one first.
+    """Return indices of key frames at least `seconds` and a little before the end, latest first.
 
     All frames stored before such a key frame are shown before it, too.
     """
@@ -123,10 +129,15 @@ def _keys(packets: _Packets, seconds: float) -> list[int]:
 
 
 def _frames_from(video: OpenVideo, packets: _Packets, key: int) -> Iterator:
-    """Yield the frames from a key frame on, or from an earlier one.
+    """Yield the frames from a key frame on, or from an earlier key frame.
+
+    Args:
+      video: video whose packets have not been read yet.
+      packets: result of `_scan`.
+      key: index of the key frame among the packets.
 
     Raises:
-      VideoError: the file gives other packets than those scanned.
+      VideoError: the packets differ from those scanned.
     """
     video.seek(packets.packets[key].pts)
     places = {packet: index for index, packet in enumerate(packets.packets) if packet.key}

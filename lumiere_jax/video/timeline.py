@@ -1,8 +1,9 @@
-"""The times of decoded frames, made to rise: without losing a frame, and without joining two films.
+"""Make the times of decoded frames rise, without losing a frame or joining two films.
 
 Some writers exchange the times of neighbouring frames, and two recordings put one behind the other
-start again at 0. A frame or two that lie before an earlier one are late. Three in a row, or one or
-two after which the clock does not go on where it was, begin a new section; its clock goes on.
+start again at 0. One or two frames in a row that lie before an earlier one are late. Three in a
+row, or one or two after which the times do not resume where they were, begin a new section, whose
+times start at the end of the section before.
 """
 
 import collections
@@ -18,13 +19,13 @@ from lumiere_jax.video.limits import VideoError
 T = TypeVar("T")
 
 LATE = 2  # frames in a row that may lie before an earlier one
-JUMP = 1.0  # seconds: late frames lie less far back, and the clock goes on sooner after them
+JUMP = 1.0  # seconds: late frames lie less far back, and times resume sooner after them
 STANDSTILL = 16  # frames in a row that may share one time
 
 
 @dataclass(frozen=True)
 class Timed(Generic[T]):
-    """Something shown from `start` on, for `duration` seconds."""
+    """A value shown from `start` (seconds) on, for `duration` seconds."""
 
     start: float
     duration: float
@@ -34,11 +35,11 @@ class Timed(Generic[T]):
 def timeline(frames: Iterable[Timed[T]]) -> Iterator[tuple[int, Timed[T]]]:
     """Yield (section, frame) in the order given, with times in seconds that never fall.
 
-    Runs a few frames behind its input. The first section keeps its times; each later one starts
-    where the last frame of the one before ends.
+    Reads a few frames ahead. The first section keeps its times; each later one starts where the
+    last frame of the one before ends.
 
     Raises:
-      VideoError: "corrupt" where many frames in a row have the same time.
+      VideoError: many frames in a row have the same time; reason "corrupt".
     """
     end = 0.0
     for section, members in itertools.groupby(_sections(frames), lambda numbered: numbered[0]):
@@ -52,7 +53,7 @@ def timeline(frames: Iterable[Timed[T]]) -> Iterator[tuple[int, Timed[T]]]:
 
 
 def _sections(frames: Iterable[Timed[T]]) -> Iterator[tuple[int, Timed[T]]]:
-    """Yield each frame, its time as it is, with the number of its section."""
+    """Yield (number of its section, frame) of each frame, with its time unchanged."""
     section, latest = 0, -math.inf
     behind: list[Timed[T]] = []  # frames in a row that lie before the latest of their section
     for frame in frames:
@@ -71,7 +72,7 @@ def _sections(frames: Iterable[Timed[T]]) -> Iterator[tuple[int, Timed[T]]]:
 
 
 def _rising(frames: Iterable[Timed[T]]) -> Iterator[Timed[T]]:
-    """Yield the frames in their order; the times of those that are late are sorted."""
+    """Yield the frames in their order, with the times of late ones sorted."""
     waiting: collections.deque[Timed[T]] = collections.deque()
     times: list[float] = []
     last, same = -math.inf, 0

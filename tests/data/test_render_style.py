@@ -22,7 +22,7 @@ def test_a_blueprint_has_white_outlines_on_blue_paper():
     assert (across == INK).all(-1).any()
 
 
-def test_the_style_stage_reads_what_the_command_writes_and_it_writes_over_nothing(tmp_path):
+def test_the_style_stage_reads_the_command_s_output_which_is_never_overwritten(tmp_path):
     output = tmp_path / "style"
     command = [sys.executable, "-m", "data.render_style", f"--output={output}", "--count=3"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -77,7 +77,7 @@ def test_records_that_do_not_fit_name_the_flag(tmp_path):
 
 def test_folders_that_are_not_ready_say_what_to_run(tmp_path):
     missing = dataclasses.replace(RECORDS, source=f"records:{tmp_path / 'no'}")
-    with pytest.raises(FileNotFoundError, match=r"index\.json.*data\.prepare"):
+    with pytest.raises(FileNotFoundError, match=r"index\.json.*lumiere_jax\.prepare"):
         open_source(missing)
     (tmp_path / "half" / "progress").mkdir(parents=True)
     half = dataclasses.replace(RECORDS, source=f"records:{tmp_path / 'half'}")
@@ -117,7 +117,7 @@ def test_a_missing_or_shortened_shard_is_named(tmp_path):
         ({"file": "clips-00001.array_record"}, "listed twice"),
         ({"records": 10**18}, r"records=1000000000000000000"),
         ({"bytes": "1"}, "not a whole number"),
-        ({"sha256": "../../x"}, "no SHA-256"),
+        ({"sha256": "../../x"}, "not a SHA-256"),
     ],
 )
 def test_an_index_that_is_not_ours_is_named(tmp_path, change, message):
@@ -130,7 +130,7 @@ def test_an_index_that_is_not_ours_is_named(tmp_path, change, message):
         of_a_shard = change.keys() <= index["shards"][0].keys()
         (index["shards"][0] if of_a_shard else index).update(change)
         path.write_text(json.dumps(index))
-    with pytest.raises(ValueError, match=rf"index\.json.*{message}.*data\.prepare"):
+    with pytest.raises(ValueError, match=rf"index\.json.*{message}.*lumiere_jax\.prepare"):
         open_source(config)
 
 
@@ -154,7 +154,7 @@ def test_an_unknown_source_lists_the_known_ones():
 
 
 class Features:
-    """Stands for TFDS's `FeaturesDict`, which is no dictionary."""
+    """Stand-in for TFDS's `FeaturesDict`, which is not a dictionary."""
 
     _features: ClassVar = {"label": types.SimpleNamespace(names=["red_circle", "blue_star"])}
 
@@ -166,7 +166,7 @@ class Features:
 
 
 class Examples(list):
-    """Stands for `tfds.data_source(…)`."""
+    """Stand-in for `tfds.data_source(…)`."""
 
     dataset_info = types.SimpleNamespace(features=Features())
 
@@ -191,7 +191,7 @@ def test_a_tfds_class_label_becomes_words():
     assert [source.read(i).caption for i in range(2)] == ["red circle", "blue star"]
 
 
-def test_a_tfds_caption_that_is_no_text_names_the_example():
+def test_a_tfds_caption_that_is_not_text_names_the_example():
     examples = tfds_examples()
     examples[0]["caption"], examples[1]["caption"] = b" a\tcat\n", b"caf\xe9"
     source = TfdsSource(examples, RECORDS, name="films")
@@ -229,7 +229,7 @@ def test_stored_embeddings_keep_their_length(tmp_path):
     assert json.loads((tmp_path / "clips" / "index.json").read_text())["counts"]["clips"] == 1
 
 
-def test_a_flipped_byte_in_a_shard_costs_one_clip_and_not_the_run(tmp_path):
+def test_a_flipped_byte_in_a_shard_loses_one_clip_and_not_the_run(tmp_path):
     records = [encode_clip(clip(i)) for i in range(3)]
     config = dataclasses.replace(write_records(tmp_path / "clips", records), shuffle=False)
     shard = tmp_path / "clips" / "clips-00000.array_record"

@@ -1,4 +1,4 @@
-"""Style folders: captions are read as text everywhere is, pictures as pictures everywhere are."""
+"""Style folders are read with the same readers as all other text and pictures."""
 
 import codecs
 
@@ -36,12 +36,12 @@ def test_the_same_words_are_the_same_caption(caption, tmp_path):
         (b" \r\n", r"a\.txt is empty"),
     ],
 )
-def test_a_caption_that_is_none_names_its_file(caption, message, tmp_path):
+def test_a_missing_caption_names_its_file(caption, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         style(tmp_path, caption)
 
 
-def test_pictures_come_in_as_everywhere(tmp_path):
+def test_pictures_become_8_bit_rgb(tmp_path):
     deep = Image.fromarray(np.full((20, 20), 128 * 257, np.uint16))
     assert (style(tmp_path, b"grey", deep).read(0).frames == 128).all()
     clear = Image.new("RGBA", (20, 20), (255, 0, 0, 0))

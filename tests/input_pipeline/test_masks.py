@@ -1,4 +1,4 @@
-"""Masks of the conditional stage: each kind is what it says, the same for the same clip."""
+"""Masks of the conditional stage: each kind fits its name, the same for the same clip."""
 
 import dataclasses
 
@@ -119,7 +119,7 @@ def test_boxes_and_strokes_fill_a_part_of_the_frame():
         assert 0.1 < np.mean(parts) < 0.6
 
 
-def test_shares_that_cannot_be_are_refused():
+def test_invalid_shares_are_refused():
     with pytest.raises(ValueError, match=r"data\.masks\.inpaint=-1"):
         MaskMixture(inpaint=-1)
     with pytest.raises(ValueError, match="all shares are 0"):

@@ -14,7 +14,7 @@ CONFIG = DataConfig(frames=3, size=8, batch_size=4, text_length=8, examples=10)
 
 
 class NumberedClips:
-    """Clip k is k in every pixel; some cannot be read."""
+    """Clips whose pixels are all the clip's number; some cannot be read."""
 
     def __init__(self, count=10, broken=(), embedding=False):
         self.count, self.broken, self.embedding = count, broken, embedding
@@ -27,7 +27,7 @@ class NumberedClips:
         if record in self.broken:
             raise OSError(f"clip {record} is damaged")
         frames = np.full((3, 8, 8, 3), record, np.uint8)
-        frames[:, 0, 0, 0] = [100, 101, 102]  # tells the frames apart
+        frames[:, 0, 0, 0] = [100, 101, 102]  # distinguishes the frames
         stored = np.full((record % 3 + 1, 2), record, np.float16) if self.embedding else None
         frames = frames if moment is None else frames[int(moment * 3)][None]
         return Example(frames, f"{record}", stored)
@@ -72,7 +72,7 @@ def test_without_shuffling_clips_come_as_stored():
     np.testing.assert_array_equal(order.ravel(), np.tile(np.arange(10), 2))
 
 
-def test_a_restored_pipeline_continues_exactly():
+def test_a_restored_pipeline_resumes_exactly():
     whole = records(9)
     with make_pipeline(CONFIG, source=NumberedClips()) as batches:
         for _ in range(4):
@@ -147,7 +147,7 @@ def test_an_unreadable_clip_is_replaced_by_the_next_and_listed_once(tmp_path):
 
 
 @pytest.mark.parametrize("rest", [b"", b'{"rec', bytes(50), b"[1]\n{}\n", b'{"record": "x"}\n'])
-def test_half_a_line_in_the_list_of_damage_costs_no_other_line(tmp_path, rest):
+def test_half_a_line_in_the_quarantine_does_not_affect_the_others(tmp_path, rest):
     path = tmp_path / "quarantine.jsonl"
     known = {"record": 3, "reason": "OSError", "substitute": 5}
     path.write_bytes(json.dumps(known).encode() + b"\n" + rest)
@@ -161,7 +161,7 @@ def test_half_a_line_in_the_list_of_damage_costs_no_other_line(tmp_path, rest):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_captions_that_are_cut_are_said_once(caplog, workers):
+def test_cut_captions_are_reported_once(caplog, workers):
     long = dataclasses.replace(CONFIG, text_length=16, source="moving_shapes", workers=workers)
     with caplog.at_level("WARNING"), make_pipeline(long) as batches:
         for _ in range(3):
@@ -175,7 +175,7 @@ def test_captions_that_are_cut_are_said_once(caplog, workers):
     assert "text_length" not in caplog.text
 
 
-def test_a_set_of_nothing_but_damage_stops_the_run():
+def test_a_set_of_damaged_clips_alone_stops_the_run():
     with (
         make_pipeline(CONFIG, source=NumberedClips(broken=range(10))) as batches,
         pytest.raises(RuntimeError, match=r"16 clips in a row.*damaged"),
@@ -195,7 +195,7 @@ def test_stored_embeddings_are_padded_and_their_lengths_kept():
     assert "tokens" not in batch
 
 
-def test_embeddings_that_are_not_stored_are_no_damaged_clip():
+def test_missing_embeddings_are_not_counted_as_damage():
     config = dataclasses.replace(CONFIG, text="embeddings")
     with (
         make_pipeline(config, source=NumberedClips()) as batches,

@@ -1,4 +1,4 @@
-"""Records: clips survive them, single frames come out of them, damage is noticed."""
+"""Records keep clips, give single frames, and notice damage."""
 
 import subprocess
 import sys
@@ -63,10 +63,10 @@ def test_a_single_flipped_bit_is_noticed(encoding):
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_a_record_cut_short_is_an_error_and_no_black_clip(encoding):
+def test_a_record_cut_short_is_an_error_and_not_a_black_clip(encoding):
     record = msgpack.unpackb(encode_clip(smooth_clip(), encoding))
     record["video"] = record["video"][: len(record["video"]) // 2]
-    record["crc32"] = zlib.crc32(record["video"])  # the decoder has to notice by itself
+    record["crc32"] = zlib.crc32(record["video"])  # only the decoder can notice
     with pytest.raises(ValueError, match=r"damaged|cut short|cannot be frames"):
         decode_clip(msgpack.packb(record))
 
@@ -98,7 +98,7 @@ def test_an_embedding_of_another_type_is_refused():
 
 
 @pytest.mark.parametrize("data", [b"", b"abc", msgpack.packb({"video": b""}), msgpack.packb(7)])
-def test_other_bytes_are_no_record(data):
+def test_other_bytes_are_not_a_record(data):
     with pytest.raises(ValueError, match="not a clip record"):
         decode_clip(data)
 
@@ -128,14 +128,14 @@ def test_a_shape_that_would_fill_the_memory_is_refused():
         {"text_embedding": {"dtype": "float16", "shape": [2, 2], "data": b"\0"}},
     ],
 )
-def test_a_field_that_no_clip_has_is_an_error(change):
+def test_an_impossible_field_is_an_error(change):
     record = msgpack.unpackb(encode_clip(smooth_clip(2), "raw"))
     with pytest.raises(ValueError, match=r"no clip has|text_embedding|unknown encoding"):
         decode_clip(msgpack.packb(record | change))
 
 
-def test_arrays_that_claim_to_be_huge_are_refused_before_room_is_made_for_them():
-    claim = b"\xdd\x00\xff\xff\xff" * 500  # arrays of sixteen million, one inside the other
+def test_arrays_that_claim_to_be_huge_are_refused_before_allocation():
+    claim = b"\xdd\x00\xff\xff\xff" * 500  # nested arrays of sixteen million entries
     tracemalloc.start()
     with pytest.raises(ValueError, match="not a clip record"):
         decode_clip(claim + bytes(1 << 20))
@@ -155,7 +155,7 @@ def test_damaged_bytes_are_a_clip_of_the_right_shape_or_an_error(
     encoding, place, bytes_, inside, checksum
 ):
     data = RECORDS[encoding]
-    if inside:  # the payload, whose checksum may fit all the same
+    if inside:  # the payload, whose checksum may still fit
         record = msgpack.unpackb(data)
         record["video"] = damage(record["video"], place, bytes_)
         if checksum:
@@ -175,18 +175,18 @@ def damage(data, place, bytes_):
     return data[:at] + bytes_ + data[at + len(bytes_) :]
 
 
-def test_frames_that_are_not_there_are_named():
+def test_missing_frames_are_named():
     with pytest.raises(IndexError, match="20 frames"):
         decode_clip(encode_clip(smooth_clip(), "raw"), 20, 21)
 
 
-def test_an_unknown_encoding_lists_those_there_are():
+def test_an_unknown_encoding_lists_the_known_ones():
     with pytest.raises(ValueError, match="h264, h264_small"):
         encode_clip(smooth_clip(), "vp9")
 
 
 def test_reading_and_preparing_import_no_jax():
-    modules = "video", "input_pipeline.records", "preparation.work", "prepare"
+    modules = "video", "input_pipeline.records", "preparation.clips", "prepare"
     code = f"{'; '.join(f'import lumiere_jax.{name}' for name in modules)}; "
     code += "import sys; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

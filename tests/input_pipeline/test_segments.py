@@ -13,7 +13,7 @@ CONFIG = DataConfig(frames=20, size=16, batch_size=4, text_length=8, examples=10
 
 
 class Coordinates:
-    """Every pixel is its own frame, row and column."""
+    """Clips whose pixels are their own frame, row and column."""
 
     identity = "coordinates"
 

@@ -1,4 +1,4 @@
-"""The mesh has four axes whatever the number of devices."""
+"""The mesh has four axes for any number of devices."""
 
 import jax
 import pytest

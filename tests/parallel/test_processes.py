@@ -7,7 +7,7 @@ from lumiere_jax.parallel import MeshConfig, data_share, global_batch, make_mesh
 from lumiere_jax.parallel.processes import is_pod, start_processes, use_compilation_cache
 
 
-def test_a_plain_machine_is_no_pod():
+def test_a_single_machine_is_not_a_pod():
     assert not is_pod({})
     assert not is_pod({"TPU_WORKER_HOSTNAMES": "localhost", "SLURM_STEP_NUM_TASKS": "1"})
 
@@ -18,7 +18,7 @@ def test_signs_of_a_pod():
     assert is_pod({"TPU_WORKER_HOSTNAMES": "worker-0,worker-1"})
 
 
-def test_starting_alone_joins_nobody():
+def test_a_single_process_does_not_join_others():
     start_processes(distributed=False)
     assert not jax.distributed.is_initialized()
 
@@ -27,7 +27,7 @@ def test_the_only_process_loads_every_row():
     assert data_share(make_mesh(MeshConfig(fsdp=2, context=2))) == (0, 1)
 
 
-def test_a_batch_arrives_whole_and_divided():
+def test_a_global_batch_is_whole_and_divided():
     mesh = make_mesh(MeshConfig(replica=2, fsdp=2, context=2))
     batch = {
         "video": np.arange(4 * 4 * 2, dtype=np.uint8).reshape(4, 4, 2, 1, 1),

@@ -1,4 +1,4 @@
-"""Captions are embedded once, in pieces if need be, and never by two encoders into one folder."""
+"""Captions are embedded once, in parts if interrupted, never by two encoders into one folder."""
 
 import dataclasses
 import hashlib
@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
-from lumiere_jax import embed_text
 from lumiere_jax.checkpoints import Model, Part, write_model
-from lumiere_jax.checkpoints.fingerprint import fingerprint
+from lumiere_jax.checkpoints.fingerprint import model_fingerprint
 from lumiere_jax.input_pipeline.records import Clip, decode_clip, encode_clip
 from lumiere_jax.models import T5Config, network
+from lumiere_jax.preparation import embedding
+from lumiere_jax.preparation.embedded_clips import EmbedConfig, embed_folder
 from lumiere_jax.text import ByteTokenizer
 
 TINY = T5Config(vocabulary_size=384, width=8, feed_forward=16, heads=2, layers=1, head_dim=4)
 CAPTIONS = ["red", "a blue square", "", "circle"]
-SETTINGS = embed_text.EmbedConfig(
+SETTINGS = EmbedConfig(
     encoder="e", tokenizer="bytes", length=8, whole=False, dtype="float16", source="s"
 )
 
@@ -30,7 +31,7 @@ def params():
 
 @pytest.fixture
 def clips(tmp_path):
-    """Two shards of two clips, as lumiere_jax.prepare leaves them."""
+    """Write two shards of two clips, as lumiere_jax.prepare does."""
     folder = tmp_path / "clips"
     folder.mkdir()
     shards = []
@@ -52,7 +53,7 @@ def clips(tmp_path):
 
 def _embedder(params, whole=False, batch_size=3):
     part = Part(config=TINY, params=params)
-    return embed_text.make_embedder(
+    return embedding.make_embedder(
         part, "bytes", 8, whole=whole, dtype="float16", batch_size=batch_size
     )
 
@@ -63,7 +64,7 @@ def _records(folder):
 
 
 def test_each_record_gains_its_caption_s_states_at_their_true_length(clips, tmp_path, params):
-    embed_text.embed_folder(clips, tmp_path / "out", SETTINGS, _embedder(params))
+    embed_folder(clips, tmp_path / "out", SETTINGS, _embedder(params))
     for caption, record in zip(CAPTIONS, _records(tmp_path / "out"), strict=True):
         clip = decode_clip(record)
         tokens = ByteTokenizer().encode([caption], 8)
@@ -85,8 +86,8 @@ def test_the_batch_size_changes_nothing(params):
         np.testing.assert_allclose(one, other, atol=2e-3)
 
 
-def test_an_interrupted_run_continues_at_its_shard_and_ends_the_same(clips, tmp_path, params):
-    whole = embed_text.embed_folder(clips, tmp_path / "a", SETTINGS, _embedder(params))
+def test_an_interrupted_run_resumes_at_its_shard_with_the_same_result(clips, tmp_path, params):
+    whole = embed_folder(clips, tmp_path / "a", SETTINGS, _embedder(params))
     inner, calls = _embedder(params), []
 
     def fails_on_the_second_shard(captions):
@@ -96,10 +97,10 @@ def test_an_interrupted_run_continues_at_its_shard_and_ends_the_same(clips, tmp_
         return inner(captions)
 
     with pytest.raises(KeyboardInterrupt):
-        embed_text.embed_folder(clips, tmp_path / "b", SETTINGS, fails_on_the_second_shard)
+        embed_folder(clips, tmp_path / "b", SETTINGS, fails_on_the_second_shard)
     assert not (tmp_path / "b" / "index.json").exists()
     again = []
-    resumed = embed_text.embed_folder(
+    resumed = embed_folder(
         clips, tmp_path / "b", SETTINGS, lambda captions: again.append(captions) or inner(captions)
     )
     assert again == [CAPTIONS[2:], [""]]
@@ -109,27 +110,27 @@ def test_an_interrupted_run_continues_at_its_shard_and_ends_the_same(clips, tmp_
 
 @pytest.mark.parametrize("damage", [b"", bytes(90), b"{"])
 @pytest.mark.parametrize("lost", ["progress/settings.json", "progress/*.array_record.json", "c*"])
-def test_what_a_power_cut_leaves_of_a_file_is_made_again(clips, tmp_path, params, lost, damage):
+def test_files_damaged_by_a_power_cut_are_made_again(clips, tmp_path, params, lost, damage):
     whole, inner, calls = tmp_path / "a", _embedder(params), []
-    embed_text.embed_folder(clips, whole, SETTINGS, inner, ByteTokenizer().count)
+    embed_folder(clips, whole, SETTINGS, inner, ByteTokenizer().count)
 
     def fails_on_the_second_shard(captions):
         calls.append(captions)
         return inner(captions) if len(calls) == 1 else 1 / 0
 
     with pytest.raises(ZeroDivisionError):
-        embed_text.embed_folder(clips, tmp_path / "b", SETTINGS, fails_on_the_second_shard)
+        embed_folder(clips, tmp_path / "b", SETTINGS, fails_on_the_second_shard)
     (path,) = (tmp_path / "b").glob(lost)
     path.write_bytes(damage)
-    index = embed_text.embed_folder(clips, tmp_path / "b", SETTINGS, inner, ByteTokenizer().count)
+    index = embed_folder(clips, tmp_path / "b", SETTINGS, inner, ByteTokenizer().count)
     assert index == json.loads((whole / "index.json").read_text())
 
 
 def test_captions_that_are_cut_are_counted(clips, tmp_path, params):
     count = ByteTokenizer().count
-    index = embed_text.embed_folder(clips, tmp_path / "a", SETTINGS, _embedder(params), count)
+    index = embed_folder(clips, tmp_path / "a", SETTINGS, _embedder(params), count)
     assert index["text"]["cut"] == 1  # "a blue square" has more than 8 bytes
-    assert embed_text.embed_folder(clips, tmp_path / "a", SETTINGS, None, count) == index
+    assert embed_folder(clips, tmp_path / "a", SETTINGS, None, count) == index
 
 
 def test_an_index_that_leads_out_of_its_folder_is_refused(clips, tmp_path, params):
@@ -138,7 +139,7 @@ def test_an_index_that_leads_out_of_its_folder_is_refused(clips, tmp_path, param
     index["shards"][0]["file"] = "../../clips-00000.array_record"
     path.write_text(json.dumps(index))
     with pytest.raises(ValueError, match=r"index\.json.*plain name of a file"):
-        embed_text.embed_folder(clips, tmp_path / "out", SETTINGS, _embedder(params))
+        embed_folder(clips, tmp_path / "out", SETTINGS, _embedder(params))
     assert not (tmp_path / "out").exists()
 
 
@@ -153,8 +154,8 @@ def test_a_shard_without_clips_is_named(clips, tmp_path, params):
             "bytes": max(1, len(data)),
         }
         path.write_text(json.dumps(index))
-        with pytest.raises(ValueError, match=f"{shard} holds no clips.*data\\.prepare"):
-            embed_text.embed_folder(clips, tmp_path / "out", SETTINGS, _embedder(params))
+        with pytest.raises(ValueError, match=f"{shard} holds no clips.*lumiere_jax\\.prepare"):
+            embed_folder(clips, tmp_path / "out", SETTINGS, _embedder(params))
 
 
 @pytest.mark.parametrize("field", ["encoder", "tokenizer", "length", "whole", "source"])
@@ -164,30 +165,30 @@ def test_a_folder_of_another_encoder_or_other_clips_is_refused(
 ):
     other = dataclasses.replace(SETTINGS, **{field: "other"})
     if finished:
-        embed_text.embed_folder(clips, tmp_path / "out", other, _embedder(params))
+        embed_folder(clips, tmp_path / "out", other, _embedder(params))
     else:
         with pytest.raises(ZeroDivisionError):
-            embed_text.embed_folder(clips, tmp_path / "out", other, lambda captions: 1 / 0)
+            embed_folder(clips, tmp_path / "out", other, lambda captions: 1 / 0)
     with pytest.raises(ValueError, match=f"made with another {field}.*must not be mixed"):
-        embed_text.embed_folder(clips, tmp_path / "out", SETTINGS, _embedder(params))
+        embed_folder(clips, tmp_path / "out", SETTINGS, _embedder(params))
 
 
 def test_a_folder_without_embeddings_is_not_written_into(clips, params):
     with pytest.raises(ValueError, match="holds clips without embeddings"):
-        embed_text.embed_folder(clips, clips, SETTINGS, _embedder(params))
+        embed_folder(clips, clips, SETTINGS, _embedder(params))
 
 
 def test_a_fingerprint_changes_with_any_number(params):
-    first = fingerprint(TINY, params)
-    assert first == fingerprint(TINY, jax.tree.map(np.array, params))
+    first = model_fingerprint(TINY, params)
+    assert first == model_fingerprint(TINY, jax.tree.map(np.array, params))
     changed = jax.tree.map(np.array, params)
     changed["block_0"]["attention"]["query"]["kernel"][0, 0] += 1e-6
-    assert fingerprint(TINY, changed) != first
-    assert fingerprint(dataclasses.replace(TINY, max_distance=64), params) != first
+    assert model_fingerprint(TINY, changed) != first
+    assert model_fingerprint(dataclasses.replace(TINY, max_distance=64), params) != first
 
 
 def test_the_encoder_of_a_model_folder_is_found_with_its_tokenizer(tmp_path, params):
     part = Part(config=TINY, params=params, settings={"tokenizer": "bytes", "length": 8})
     write_model(tmp_path / "model", Model(parts={"text": part}))
-    found, tokenizer, whole = embed_text.load_encoder(tmp_path / "model")
+    found, tokenizer, whole = embedding.load_encoder(tmp_path / "model")
     assert (found.config, tokenizer, whole) == (TINY, "bytes", True)

@@ -1,5 +1,6 @@
-"""`python -m lumiere_jax.embed_text` as it is typed: embeds, continues, and refuses to mix."""
+"""The command `python -m lumiere_jax.embed_text`: embeds, resumes, and refuses to mix."""
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -15,9 +16,12 @@ from lumiere_jax.checkpoints.t5 import hugging_face_entries
 from lumiere_jax.convert import Conversion, convert
 from lumiere_jax.input_pipeline.records import decode_clip
 from lumiere_jax.models import T5Config, network
-from lumiere_jax.prepare import prepare
+from lumiere_jax.preparation.clips import prepare
 from lumiere_jax.text import ByteTokenizer
+from lumiere_jax.text.stored import read_prompts
+from lumiere_jax.training.data import prompt_text
 from lumiere_jax.video import ClipConfig, write_mp4
+from tests.tiny import tiny_experiment
 
 CAPTIONS = ["red", "a blue square", "green", "circle"]
 T5 = T5Config(vocabulary_size=384, width=16, feed_forward=16, heads=2, layers=1, head_dim=8)
@@ -34,7 +38,7 @@ HUGGING_FACE = {
 
 
 def encoder(folder, seed):
-    """A tiny ByT5 as Hugging Face stores it; it reads bytes and needs no tokenizer file."""
+    """Write a tiny ByT5 as Hugging Face stores it; it reads bytes, without a tokenizer file."""
     folder.mkdir()
     params = network(T5).init(jax.random.key(seed))
     write_entries(folder / "model.safetensors", hugging_face_entries(T5), params)
@@ -43,7 +47,7 @@ def encoder(folder, seed):
 
 
 def clips(folder, captions):
-    """Two shards of two clips, by lumiere_jax.prepare."""
+    """Prepare two shards of two clips."""
     videos = folder.parent / f"{folder.name}_videos"
     videos.mkdir()
     for index, caption in enumerate(captions):
@@ -55,7 +59,7 @@ def clips(folder, captions):
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A folder to work in: clips, two encoders, and the first one's embeddings."""
+    """Make a folder of clips, two encoders, and the first one's embeddings."""
     home = tmp_path_factory.mktemp("home")
     params = encoder(home / "t5", 0)
     encoder(home / "other_t5", 1)
@@ -83,7 +87,7 @@ def refused(done, *words):
 
 
 def contents(folder):
-    """Name → bytes, and when the file was written."""
+    """Return name → (bytes, modification time) of all files of a folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
@@ -124,7 +128,7 @@ def test_the_encoder_as_a_model_folder_is_the_same_encoder(home):
     assert contents(folder / "out") == before
 
 
-def test_a_run_that_broke_off_continues_at_the_shard_it_was_at(home):
+def test_an_interrupted_run_resumes_at_its_shard(home):
     folder, _ = home
     shutil.copytree(folder / "clips", folder / "damaged")
     last = max((folder / "damaged").glob("*.array_record"))
@@ -154,9 +158,35 @@ def test_two_encoders_lengths_or_sets_of_clips_are_never_mixed_in_one_folder(hom
     assert contents(folder / "out") == before
 
 
-def test_what_is_missing_or_in_the_way_is_one_line(home):
+def test_missing_and_foreign_folders_are_one_line(home):
     folder, _ = home
     refused(embed(folder, "nothing"), "nothing/index.json: no such file", "lumiere_jax.prepare")
     refused(embed(folder, model="nothing"), "nothing/config.json: no such file")
     refused(embed(folder, output="clips"), "holds clips without embeddings", "--output")
-    refused(embed(folder, output="t5"), "holds something else", "--output")
+    refused(embed(folder, output="t5"), "is not empty and holds no embeddings", "--output")
+
+
+def test_prompts_are_stored_beside_the_clips_for_samples_during_training(home):
+    folder, params = home
+    first = embed(folder, "clips", "t5", "out", "--prompt=a  red fox", "--prompt=snow")
+    assert first.stdout.endswith("2 prompts beside them\n"), first.stderr
+    assert embed(folder, "clips", "t5", "out", "--prompt=a cat").returncode == 0
+    stored = read_prompts(folder / "out/prompts.npz", T5.width)
+    assert list(stored) == ["a red fox", "snow", "a cat"]
+    tokens = ByteTokenizer().encode(["snow"], 77)
+    expected = network(T5).apply(params, tokens.ids, tokens.mask)[0]
+    rows = stored["snow"]
+    np.testing.assert_allclose(rows, expected[: len(rows)], atol=2e-3)
+    experiment = stored_experiment(f"records:{folder / 'out'}")
+    text = prompt_text(experiment, ["a  cat", "snow"])
+    np.testing.assert_array_equal(text.embedding[1], rows[:12])
+    with pytest.raises(ValueError, match=r'embed_text --prompt="a dog"'):
+        prompt_text(experiment, ["snow", "a dog"])
+
+
+def stored_experiment(source):
+    """Return a run of the tiny model that reads stored embeddings."""
+    experiment = tiny_experiment("image")
+    data = dataclasses.replace(experiment.data, source=source, text="embeddings", text_length=12)
+    model = dataclasses.replace(experiment.model, text_dim=T5.width, cross_dim=32)
+    return dataclasses.replace(experiment, data=data, model=model, text=None)

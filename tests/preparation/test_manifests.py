@@ -1,4 +1,4 @@
-"""Manifests: a row that is wrong costs no other row, and never disappears."""
+"""Manifests: a wrong row does not affect the others, and never disappears."""
 
 import csv
 import io
@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lumiere_jax.preparation.clips import prepare
 from lumiere_jax.preparation.sources import find_sources
-from lumiere_jax.prepare import prepare
 from lumiere_jax.text import clean
 from lumiere_jax.video import ClipConfig, write_mp4
 
-# Anything that a line of text may hold; the rows are told apart by their captions.
+# Any text that a line may hold; captions distinguish the rows.
 TEXT = st.text(
     st.one_of(
         st.sampled_from("\",;\n\r\t\u2028\ufeff '\\é🔴"),
@@ -81,21 +81,21 @@ def test_whatever_json_can_write_is_read_row_by_row(place, captions, ascii_only)
                   min_size=1, max_size=8),
     first=st.booleans(),
 )  # fmt: skip
-def test_a_stray_mark_or_comma_costs_its_own_row_alone(place, rows, first):
+def test_a_stray_mark_or_comma_affects_its_own_row_alone(place, rows, first):
     lines = [f"{n}.mp4,{bad}{text}" if first else f"{n}.mp4,{text}{bad}"
              for n, (text, bad) in enumerate(rows)]  # fmt: skip
     sources = found(place, "\n".join(["path,caption", *lines, ""]))
     assert len(sources) == len(rows)
     for source, (number, (text, bad)) in zip(sources, enumerate(rows)):
         assert source.line == number + 2
-        if source.problem is None:  # '"x"' before a text is wrong, and "" is all right
+        if source.problem is None:  # '"x"' before a text is wrong, and "" is valid
             assert (source.name, source.caption) == (f"{number}.mp4", clean(text))
         assert (source.problem is None) == (not bad)
 
 
 @EXAMPLES
 @given(data=st.one_of(TEXT.map(str.encode), st.binary(max_size=80)))
-def test_a_row_of_anything_leaves_the_next_alone(place, data):
+def test_a_row_of_any_bytes_does_not_affect_the_next(place, data):
     line = data.replace(b"\n", b"")
     good = b'{"path":"b.mp4","caption":"two"}\n'
     sources = found(place, good + line + b"\n" + good, "jsonl")
@@ -121,7 +121,7 @@ def test_a_row_of_anything_leaves_the_next_alone(place, data):
 )
 def test_the_rows_after_a_bad_one_are_read(tmp_path, rows, expected):
     sources = found(tmp_path, f"path,caption\n{rows}\n")
-    if expected is None:  # a field that is never closed within reason; its lines are no rows
+    if expected is None:  # a field that is never closed; its lines are not rows
         assert sources[0].problem[0] == sources[1].problem[0] == "bad manifest line"
         assert sources[-1].caption == "two"
     else:
@@ -132,7 +132,7 @@ def test_a_quoted_caption_may_span_lines_wherever_its_column_is(tmp_path):
     text = 'path,caption\na.mp4,"a ""big""\nred, ball"\nb.mp4,"x\n\ny"\n'
     assert rows_of(tmp_path, text) == {"a.mp4": 'a "big" red, ball', "b.mp4": "x y"}
     assert rows_of(tmp_path, 'caption,path\n"a dog\nruns",b.mp4\n') == {"b.mp4": "a dog runs"}
-    # … but the caption that ends in another row is not believed.
+    # … but a caption that ends in another row is refused.
     swallowed = rows_of(tmp_path, 'caption,path\n"a dog,a.mp4\nruns",b.mp4\nsits,c.mp4\n')
     assert swallowed == dict.fromkeys(["line 2", "line 3"], "bad manifest line") | {"c.mp4": "sits"}
 
@@ -151,7 +151,7 @@ def test_a_quoted_caption_may_span_lines_wherever_its_column_is(tmp_path):
         '{"path":"a.mp4","cap',
     ],
 )
-def test_json_that_no_program_should_read_costs_its_row_alone(tmp_path, row):
+def test_invalid_json_affects_its_row_alone(tmp_path, row):
     row = row.encode() if isinstance(row, str) else row
     good = b'{"path":"b.mp4","caption":"two\xe2\x80\xa8lines"}'
     sources = found(tmp_path, good + b"\r\n" + row + b"\n" + good, "jsonl")

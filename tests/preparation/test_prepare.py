@@ -1,4 +1,4 @@
-"""Preparing a dataset: exact clips, everything accounted for, and safe to interrupt."""
+"""Preparation gives exact clips, lists every input, and is safe to interrupt."""
 
 import errno
 import json
@@ -16,9 +16,10 @@ from array_record.python.array_record_module import ArrayRecordReader
 
 from lumiere_jax.input_pipeline.records import decode_clip
 from lumiere_jax.only_writer import only_writer
-from lumiere_jax.preparation import shards, work
+from lumiere_jax.preparation import clips as preparing
+from lumiere_jax.preparation import shards
+from lumiere_jax.preparation.clips import prepare
 from lumiere_jax.preparation.sources import find_sources, hash_sources
-from lumiere_jax.prepare import prepare
 from lumiere_jax.video import ClipConfig, ReadLimits, write_mp4
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -34,7 +35,7 @@ def shot(seed, frames):
 
 @pytest.fixture
 def videos(tmp_path):
-    """Five good videos (3 + 2 + 3 + 1 + 4 clips), and four that cannot be used."""
+    """Write five good videos (3 + 2 + 3 + 1 + 4 clips), and four that cannot be used."""
     folder = tmp_path / "videos"
     contents = {
         "a": shot(0, 12),
@@ -120,7 +121,7 @@ def test_a_manifest_does_the_same_as_a_folder(videos, tmp_path):
     assert index["shards"][0]["records"] == 13
 
 
-def test_killed_again_and_again_it_gives_what_an_uninterrupted_run_gives(videos, tmp_path):
+def test_a_run_killed_several_times_gives_the_same_output(videos, tmp_path):
     prepare(videos, tmp_path / "whole", SETTINGS, clips_per_shard=3)
     output = tmp_path / "killed"
     kills = 0
@@ -133,20 +134,20 @@ def test_killed_again_and_again_it_gives_what_an_uninterrupted_run_gives(videos,
             time.sleep(0.0005)
         run.send_signal(signal.SIGKILL)
         kills += run.wait() == -signal.SIGKILL
-    assert kills  # all three, unless this machine is so busy that a run outran its killer
+    assert kills  # all three, unless this machine is so busy that a run ended first
     subprocess.run(command(videos, output, "--workers=2"), cwd=ROOT, check=True)
     assert contents(output) == contents(tmp_path / "whole")
 
 
 def names(folder):
-    # os.walk passes over what vanishes while it looks, as unfinished files do; rglob raises.
+    # os.walk skips files that are deleted meanwhile, as unfinished ones are; rglob raises.
     found = {
         os.path.join(place, name) for place, *kinds in os.walk(folder) for k in kinds for name in k
     }
     return {path for path in found if ".unfinished-" not in path}
 
 
-def test_killed_while_clearing_away_it_clears_away_the_next_time(videos, tmp_path):
+def test_a_run_killed_while_it_cleans_up_cleans_up_the_next_time(videos, tmp_path):
     prepare(videos, tmp_path / "out", SETTINGS)
     before = contents(tmp_path / "out")
     (tmp_path / "out" / "progress").mkdir()
@@ -163,13 +164,13 @@ def test_work_done_before_an_interruption_is_not_done_again(videos, tmp_path, mo
             raise KeyboardInterrupt
         return cut(path, settings)
 
-    cut = work.cut_clips
-    monkeypatch.setattr(work, "cut_clips", interrupt_at_e)
+    cut = preparing.cut_clips
+    monkeypatch.setattr(preparing, "cut_clips", interrupt_at_e)
     with pytest.raises(KeyboardInterrupt):
         prepare(videos, output, SETTINGS, clips_per_shard=7)
     read = []
     monkeypatch.setattr(
-        work, "cut_clips", lambda path, s: read.append(pathlib.Path(path).name) or cut(path, s)
+        preparing, "cut_clips", lambda path, s: read.append(pathlib.Path(path).name) or cut(path, s)
     )
     index = prepare(videos, output, SETTINGS, clips_per_shard=7)
     # Clips 0 … 6 were in a shard; c, whose last clips were not, and d waited in progress/.
@@ -215,15 +216,15 @@ def test_other_settings_are_refused_with_the_flag_and_nothing_changes(videos, tm
         ({"settings": ClipConfig(limits=ReadLimits(max_seconds=math.nan))}, "--max_seconds=nan"),
     ],
 )
-def test_nonsense_is_refused_before_anything_is_written(videos, tmp_path, changed, message):
+def test_invalid_values_are_refused_before_anything_is_written(videos, tmp_path, changed, message):
     with pytest.raises(ValueError, match=message):
         prepare(videos, tmp_path / "out", **{"settings": SETTINGS, **changed})
     assert not (tmp_path / "out").exists()
 
 
 def interrupted(videos, output, monkeypatch, name="e.mp4"):
-    """Begin to prepare, up to a video; 7 clips a shard."""
-    cut = work.cut_clips
+    """Begin to prepare, and interrupt at a video."""
+    cut = preparing.cut_clips
 
     def interrupt(path, settings):
         if str(path).endswith(name):
@@ -231,7 +232,7 @@ def interrupted(videos, output, monkeypatch, name="e.mp4"):
         return cut(path, settings)
 
     with monkeypatch.context() as patch:
-        patch.setattr(work, "cut_clips", interrupt)
+        patch.setattr(preparing, "cut_clips", interrupt)
         with pytest.raises(KeyboardInterrupt):
             prepare(videos, output, SETTINGS, clips_per_shard=3)
 
@@ -247,7 +248,7 @@ def interrupted(videos, output, monkeypatch, name="e.mp4"):
         "clips-00001.array_record",
     ],
 )
-def test_what_a_power_cut_leaves_of_a_file_is_made_again(
+def test_files_damaged_by_a_power_cut_are_made_again(
     videos, tmp_path, monkeypatch, pattern, damage
 ):
     whole, output = tmp_path / "whole", tmp_path / "out"
@@ -261,15 +262,15 @@ def test_what_a_power_cut_leaves_of_a_file_is_made_again(
     assert contents(output) == contents(whole)
 
 
-def test_a_lost_index_is_written_again_and_one_that_is_no_index_is_named(videos, tmp_path):
+def test_a_file_that_is_not_an_index_is_named(videos, tmp_path):
     output = tmp_path / "out"
     prepare(videos, output, SETTINGS)
     (output / "index.json").write_text("<html>")
-    with pytest.raises(ValueError, match=r"index\.json is not JSON.*web page.*data\.prepare"):
+    with pytest.raises(ValueError, match=r"index\.json is not JSON.*web page.*_jax\.prepare"):
         prepare(videos, output, SETTINGS)
     index = {"format": 1, "settings": {}, "shards": [{"file": "../x"}]}
     (output / "index.json").write_text(json.dumps(index))
-    with pytest.raises(ValueError, match=r"index\.json is no index"):
+    with pytest.raises(ValueError, match=r"index\.json is not an index"):
         prepare(videos, output, SETTINGS)
 
 
@@ -285,7 +286,7 @@ def test_a_replaced_video_is_noticed_by_its_time_unless_it_was_only_copied(
     assert index["counts"]["clips"] == 13
 
 
-def test_a_folder_that_an_earlier_release_began_is_continued(videos, tmp_path, monkeypatch):
+def test_a_folder_of_an_earlier_release_is_resumed(videos, tmp_path, monkeypatch):
     output = tmp_path / "out"
     interrupted(videos, output, monkeypatch)
     path = output / "progress" / "settings.json"
@@ -296,7 +297,7 @@ def test_a_folder_that_an_earlier_release_began_is_continued(videos, tmp_path, m
     assert prepare(videos, output, SETTINGS, clips_per_shard=3)["counts"]["clips"] == 13
 
 
-def test_a_second_run_into_the_same_folder_is_told_so_and_harms_nothing(videos, tmp_path):
+def test_a_second_run_into_the_same_folder_is_refused_without_harm(videos, tmp_path):
     output = tmp_path / "out"
     message = f"another run is writing into --output={output}"
     with (
@@ -308,15 +309,15 @@ def test_a_second_run_into_the_same_folder_is_told_so_and_harms_nothing(videos, 
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux")
-def test_an_output_that_cannot_be_is_said_before_the_videos_are_read(videos, tmp_path, monkeypatch):
-    monkeypatch.setattr(work, "cut_clips", lambda *_: 1 / 0)
+def test_an_unusable_output_is_refused_before_the_videos_are_read(videos, tmp_path, monkeypatch):
+    monkeypatch.setattr(preparing, "cut_clips", lambda *_: 1 / 0)
     (tmp_path / "file").write_text("")
     for output in (tmp_path / "file", tmp_path / "file" / "in", "/proc/nothing", "/dev/full/x"):
         with pytest.raises(OSError, match=f"--output={output}"):
             prepare(videos, output, SETTINGS)
 
 
-def test_a_full_disk_is_one_line_and_the_run_goes_on_from_there(videos, tmp_path, monkeypatch):
+def test_a_full_disk_is_one_line_and_the_run_resumes(videos, tmp_path, monkeypatch):
     output = tmp_path / "out"
 
     def full(path, records):
@@ -329,14 +330,14 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_from_there(videos, tmp_path
     assert prepare(videos, output, SETTINGS)["counts"]["clips"] == 13
 
 
-def test_a_finished_dataset_is_left_as_it_is(videos, tmp_path):
+def test_a_finished_dataset_is_not_changed(videos, tmp_path):
     index = prepare(videos, tmp_path / "out", SETTINGS)
     before = contents(tmp_path / "out")
     assert prepare(videos, tmp_path / "out", SETTINGS) == index
     assert contents(tmp_path / "out") == before
 
 
-def test_a_folder_of_something_else_is_left_alone(videos, tmp_path):
+def test_a_folder_with_other_files_is_refused(videos, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("precious")
     with pytest.raises(FileExistsError, match="--output"):
@@ -367,7 +368,7 @@ def test_the_command_reports_and_fails_in_one_line(videos, tmp_path):
         assert run.stderr.count("\n") == 1
 
 
-def test_no_clip_at_all_is_a_failure_that_points_to_the_reasons(videos, tmp_path):
+def test_a_run_without_clips_fails_and_names_the_file_of_reasons(videos, tmp_path):
     run = subprocess.run(
         command(videos, tmp_path / "out", "--frames=99", "--workers=0"),
         cwd=ROOT,

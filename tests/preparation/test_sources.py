@@ -1,12 +1,12 @@
-"""Which videos there are: folders, manifests, and what is wrong with some."""
+"""The videos of folders and manifests, and the problems of some of them."""
 
 import json
 import os
 
 import pytest
 
+from lumiere_jax.preparation.clips import prepare
 from lumiere_jax.preparation.sources import find_sources, hash_sources
-from lumiere_jax.prepare import prepare
 from lumiere_jax.video import ClipConfig
 
 
@@ -67,7 +67,7 @@ def test_wrong_sources_are_refused_with_the_flag(tmp_path):
         find_sources(tmp_path / "nowhere")
 
 
-def test_linked_folders_are_searched_once_and_circles_end(tmp_path):
+def test_linked_folders_are_searched_once_also_in_circles(tmp_path):
     home, disk = tmp_path / "home", tmp_path / "disk"
     touch(home, a_dot_mp4="v", a_dot_txt="one")
     touch(disk, b_dot_mp4="v", b_dot_txt="two", deep__c_dot_mp4="v", deep__c_dot_txt="three")
@@ -75,7 +75,7 @@ def test_linked_folders_are_searched_once_and_circles_end(tmp_path):
         "again": disk,  # the same folder as "more", and before it in the order of names
         "more": disk,
         "loop": home,
-        "up": tmp_path,  # of which only what was not searched before is left
+        "up": tmp_path,  # only its folders that were not searched before
         "nowhere.mp4": tmp_path / "gone",
         "self.mp4": home / "self.mp4",
     }.items():
@@ -86,7 +86,7 @@ def test_linked_folders_are_searched_once_and_circles_end(tmp_path):
     assert sources == find_sources(home)
 
 
-def test_names_that_no_text_can_hold_are_rejected_by_a_name_that_it_can(tmp_path):
+def test_names_that_are_not_utf8_are_rejected_and_escaped(tmp_path):
     bad = os.fsdecode(b"b\xe9.mp4")
     touch(tmp_path, a_dot_mp4="v", a_dot_txt="one")
     (tmp_path / bad).write_bytes(b"v")
@@ -103,7 +103,7 @@ def test_names_that_no_text_can_hold_are_rejected_by_a_name_that_it_can(tmp_path
     }
 
 
-def test_what_is_no_plain_file_is_rejected_and_never_opened(tmp_path):
+def test_other_files_than_regular_ones_are_rejected_and_never_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
     os.mkfifo(tmp_path / "a.txt")
     touch(tmp_path, a_dot_mp4="v", pipe_dot_txt="a pipe", long_dot_mp4="v")
@@ -125,7 +125,7 @@ def test_captions_are_the_same_words_however_they_are_written(tmp_path):
     assert one.caption == other.caption == "caf\u00e9 a dog"
 
 
-def test_the_hash_tells_another_caption_or_another_file(tmp_path):
+def test_the_hash_differs_for_another_caption_or_file(tmp_path):
     touch(tmp_path, a_dot_mp4="v", a_dot_txt="one")
     before = hash_sources(find_sources(tmp_path))
     assert hash_sources(find_sources(tmp_path)) == before
@@ -148,5 +148,5 @@ def test_a_file_of_equal_size_is_another_by_its_ends_or_its_time(tmp_path, place
     data[place] = 1
     touch(tmp_path, a_dot_mp4=bytes(data))
     changed = hash_sources(find_sources(tmp_path))
-    assert changed.sizes == before.sizes  # all that earlier releases looked at
+    assert changed.sizes == before.sizes  # all that earlier releases compared
     assert changed.content != before.content

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from lumiere_jax.moving_shapes.captions import heldout_prompts
+from lumiere_jax.preparation.tokenizer import synthetic_captions, train_tokenizer
 from lumiere_jax.text import open_tokenizer, read_lines
-from lumiere_jax.train_tokenizer import synthetic_captions, train_tokenizer
 
 SHIPPED = pathlib.Path("data/words/spiece.model")
 
@@ -30,7 +30,7 @@ def test_training_it_again_gives_the_shipped_vocabulary(tmp_path):
     assert made.ids.tolist() == shipped.ids.tolist()
 
 
-def test_no_english_text_is_unknown_to_it():
+def test_english_text_has_no_unknown_tokens():
     text = "A quick zebra; 12 (or 34) jumps!"
     tokens = open_tokenizer(SHIPPED).encode([text, "\u6f22"], length=64)
     unknown = 2
@@ -61,7 +61,7 @@ def test_a_vocabulary_too_small_for_the_characters_names_one_that_is_not():
         train_tokenizer(texts, 10**9)
 
 
-def test_long_captions_are_learnt_whole_and_what_is_no_caption_is_refused(tmp_path):
+def test_long_captions_are_learnt_whole_and_longer_ones_refused(tmp_path):
     path = tmp_path / "spiece.model"
     path.write_bytes(train_tokenizer(["a red circle"] * 5 + ["wonderfully " * 600 + "unusual"]))
     assert open_tokenizer(path).count(["wonderfully unusual"]) == [3]
@@ -69,7 +69,7 @@ def test_long_captions_are_learnt_whole_and_what_is_no_caption_is_refused(tmp_pa
         train_tokenizer(["x" * 1_200_001])
 
 
-def test_a_mark_and_line_ends_are_no_words_and_other_bytes_name_their_line(tmp_path):
+def test_marks_and_line_ends_are_ignored_and_other_bytes_name_their_line(tmp_path):
     captions = tmp_path / "captions.txt"
     captions.write_bytes(b"\xef\xbb\xbfa dog runs\r\nthe dog\tsleeps\r\n" * 20)
     plain = train_tokenizer(["a dog runs", "the dog sleeps"] * 20)
@@ -81,7 +81,7 @@ def test_a_mark_and_line_ends_are_no_words_and_other_bytes_name_their_line(tmp_p
     assert done.stderr.count("\n") == 1
 
 
-def test_the_command_learns_a_file_s_captions_and_writes_over_nothing(tmp_path):
+def test_the_command_learns_the_captions_of_a_file_and_never_overwrites(tmp_path):
     captions, output = tmp_path / "captions.txt", tmp_path / "words/spiece.model"
     captions.write_text("a dog runs\nthe dog sleeps\n" * 20)
     command = [sys.executable, "-m", "lumiere_jax.train_tokenizer", f"--output={output}"]

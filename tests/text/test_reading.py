@@ -1,4 +1,4 @@
-"""Text from flags, files and Python: the same words become the same text."""
+"""The same words become the same text, whether from flags, files or Python."""
 
 import codecs
 import unicodedata
@@ -49,7 +49,7 @@ def test_tokens_are_those_of_the_clean_text(text, bom):
     assert (tokenizer.encode([given_text], 64).ids == tokenizer.encode([clean(text)], 64).ids).all()
 
 
-def test_half_of_a_surrogate_pair_is_no_text():
+def test_half_of_a_surrogate_pair_is_refused():
     with pytest.raises(ValueError, match="character 4 is half of a surrogate pair"):
         clean("so \ud83d")
 
@@ -63,7 +63,7 @@ def test_lines_end_at_newlines_and_nowhere_else(lines, windows):
 
 @pytest.mark.parametrize("start", [b"", codecs.BOM_UTF8])
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-def test_a_file_is_read_alike_with_and_without_a_byte_order_mark(tmp_path, start, end):
+def test_a_byte_order_mark_does_not_matter(tmp_path, start, end):
     path = tmp_path / "prompts.txt"
     path.write_bytes(start + end.join([b"a  red\tcircle", b"", "a\u2028box".encode()]) + end)
     assert read_lines(path) == [(1, "a red circle"), (3, "a box")]
@@ -91,7 +91,7 @@ def test_a_missing_file_names_the_flag(tmp_path):
         read_text(tmp_path / "none.txt", "--prompts")
 
 
-def test_what_is_cut_off_and_what_is_unknown_are_named():
+def test_unread_and_unknown_words_are_named():
     tokenizer = open_tokenizer("data/words/spiece.model")
     assert find_unread(tokenizer, "a red circle", 32) is None
     lost = find_unread(tokenizer, "a red circle " * 20 + "moves 漢字", 32)

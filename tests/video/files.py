@@ -1,4 +1,4 @@
-"""Small videos of known content, made with PyAV: each picture tells its number."""
+"""Write small videos of known content with PyAV: each picture shows its number."""
 
 from fractions import Fraction
 
@@ -11,14 +11,14 @@ LOSSLESS = {"libx264": {"qp": "0", "preset": "ultrafast"}, "mpeg4": {"qscale": "
 
 
 def numbered(number, height=32):
-    """A picture [height, 128, 3] that shows a number as black and white columns."""
+    """Return a picture [height, 128, 3] that shows a number as black and white columns."""
     bits = [(number >> bit) & 1 for bit in range(BITS)]
     row = np.repeat(np.array([*bits, 0], np.uint8) * 255, 8)
     return np.ascontiguousarray(np.broadcast_to(row[None, :, None], (height, len(row), 3)))
 
 
 def read_number(frame):
-    """The number that a picture of `numbered` shows, at any size."""
+    """Return the number that a picture of `numbered` shows, at any size."""
     height, width = frame.shape[:2]
     columns = [int((bit + 0.5) * width / (BITS + 1)) for bit in range(BITS)]
     levels = frame[height // 2, columns].mean(-1)
@@ -36,7 +36,7 @@ def write_pictures(
     prepare=lambda stream: None,
     **open_options,
 ):
-    """A video of pictures [h, w, 3 or 4] or of AVFrames; `times` in ticks."""
+    """Write a video of pictures [h, w, 3 or 4] or of AVFrames; `times` in ticks."""
     with av.open(str(path), "w", **open_options) as container:
         stream = container.add_stream(codec, rate=25, options=dict(options or {}))
         pictures = [picture if isinstance(picture, av.VideoFrame) else _frame(picture)

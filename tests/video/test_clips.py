@@ -7,7 +7,7 @@ from lumiere_jax.video import ClipConfig, VideoError, cut_clips, write_mp4
 
 
 def scenes(*lengths):
-    """Shots, each of one colour block pattern that drifts."""
+    """Make shots of these lengths, each of a drifting pattern of colour blocks."""
     shots = []
     for seed, length in enumerate(lengths):
         rng = np.random.default_rng(seed)
@@ -32,6 +32,6 @@ def test_a_video_without_a_long_enough_scene_is_too_short(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["size", "frames", "fps"])
-def test_nonsense_settings_are_named(name):
+def test_invalid_settings_are_named(name):
     with pytest.raises(ValueError, match=f"{name}=0"):
         ClipConfig(**{name: 0})

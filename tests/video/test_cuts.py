@@ -1,4 +1,4 @@
-"""Scene cuts found where they are, and not where things merely move."""
+"""Scene cuts are found, and movement is not taken for one."""
 
 import sys
 
@@ -17,7 +17,7 @@ RNG = np.random.default_rng(0)
 
 
 def scene(seed, frames=12, speed=2):
-    """Coloured blocks that drift over a coloured ground."""
+    """Make a shot of coloured blocks that drift."""
     rng = np.random.default_rng(seed)
     ground = np.kron(rng.integers(0, 256, (8, 16, 3)), np.ones((8, 8, 1))).astype(np.uint8)
     return np.stack([np.roll(ground, speed * index, 1)[:, :64] for index in range(frames)])
@@ -29,11 +29,11 @@ def test_every_cut_of_a_montage_is_found():
     assert find_cuts(np.concatenate(shots)) == starts
 
 
-def test_movement_is_no_cut():
+def test_movement_is_not_a_cut():
     assert find_cuts(scene(1, frames=24, speed=3)) == []
 
 
-def test_an_object_that_races_through_is_no_cut():
+def test_a_fast_object_is_not_a_cut():
     frames = scene(2, frames=24, speed=0)
     for index in range(24):
         left = 4 * index - 24
@@ -41,13 +41,13 @@ def test_an_object_that_races_through_is_no_cut():
     assert find_cuts(frames) == []
 
 
-def test_a_change_of_brightness_is_no_cut():
+def test_a_change_of_brightness_is_not_a_cut():
     frames = scene(3, frames=24, speed=0) // 2
     brighter = np.clip(frames * np.linspace(1, 2, 24)[:, None, None, None], 0, 255)
     assert find_cuts(brighter.astype(np.uint8)) == []
 
 
-def test_noise_and_short_inputs_are_no_cut():
+def test_noise_and_short_inputs_have_no_cuts():
     assert find_cuts(RNG.integers(0, 256, (8, 32, 32, 3), np.uint8)) == []
     assert find_cuts(scene(0)[:1]) == find_cuts([]) == []
 
@@ -57,7 +57,7 @@ def test_a_cut_at_the_second_and_at_the_last_frame_is_found():
 
 
 CUTS = sorted(kind for kind in rendered_shots.FILMS if kind.startswith("cuts: "))
-# A flash that dies away over many frames is taken for a cut where it hides the picture.
+# A flash that fades over many frames counts as a cut if it hides the picture.
 OTHERS = sorted(set(rendered_shots.FILMS) - {*CUTS, "flash that dies away"})
 
 
@@ -71,7 +71,7 @@ def test_hard_cuts_are_found_whatever_the_shots_look_like(kind):
 
 
 @pytest.mark.parametrize("kind", OTHERS)
-def test_what_is_like_a_cut_is_none(kind):
+def test_films_without_hard_cuts_have_none(kind):
     films = [rendered_shots.FILMS[kind](np.random.default_rng([7, seed])) for seed in range(2)]
     assert [find_cuts(film.frames) for film in films] == [[], []]
 
@@ -105,7 +105,7 @@ def test_cuts_do_not_depend_on_where_the_film_is_read_from(lengths, seed):
     np.testing.assert_array_equal([frame for frame, _ in marked], np.concatenate(shots))
 
 
-def test_the_adaptive_detector_is_asked_for_by_name_and_missed_with_its_pip_command(monkeypatch):
+def test_without_pyscenedetect_the_pip_command_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "scenedetect", None)
     with pytest.raises(MissingExtra, match=r"--cuts=adaptive .*pip install 'lumiere-jax\[scene"):
         ClipConfig(cuts="adaptive")

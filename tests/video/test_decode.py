@@ -1,4 +1,4 @@
-"""Decoding: times, orientation and colours right; files that are not fit refused."""
+"""Decoding: right times, orientation and colours; unusable files are refused."""
 
 import io
 from fractions import Fraction
@@ -16,7 +16,7 @@ RNG = np.random.default_rng(0)
 
 
 def clip(frames=12, height=32, width=48):
-    """Smooth and moving, so that H.264 changes it little."""
+    """Make a smooth, moving clip, which H.264 changes little."""
     t, y, x = np.mgrid[:frames, :height, :width].astype(float)
     planes = [np.sin(x / 9 + t / 5), np.cos(y / 7 - t / 4), np.sin((x + y) / 11 + t / 6)]
     return np.stack([127 + 100 * plane for plane in planes], -1).astype(np.uint8)
@@ -35,7 +35,7 @@ def test_a_phone_video_stands_upright(tmp_path):
     frames[:, :16, :24] = 255  # the stored picture is white at its top left
     write_mp4(tmp_path / "a.mp4", frames, 16)
     data = (tmp_path / "a.mp4").read_bytes()
-    # The track header's matrix: a quarter turn clockwise, as phones held upright write it.
+    # The track header's matrix: a quarter turn clockwise, as upright phones write it.
     track = data.index(b"tkhd")
     place = data.index(bytes.fromhex(MATRIX), track)
     (tmp_path / "b.mp4").write_bytes(data[:place] + bytes.fromhex(TURNED) + data[place + 36 :])
@@ -122,7 +122,7 @@ def test_damage_that_the_decoder_conceals_is_noticed(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a video" * 99, b"\0" * 5000])
-def test_what_is_no_video_is_unreadable(tmp_path, content):
+def test_a_file_that_is_not_a_video_is_unreadable(tmp_path, content):
     (tmp_path / "a.mp4").write_bytes(content)
     with pytest.raises(VideoError) as error:
         read_video(tmp_path / "a.mp4")
@@ -176,7 +176,7 @@ def test_same_frames_same_bytes():
     assert first.getvalue() == second.getvalue()
 
 
-def test_too_much_for_memory_is_refused_with_a_way_out(tmp_path, monkeypatch):
+def test_a_video_too_large_for_memory_is_refused_with_advice(tmp_path, monkeypatch):
     monkeypatch.setattr("lumiere_jax.video.read.MAXIMUM_BYTES", 5 * 32 * 48 * 3)
     write_mp4(tmp_path / "a.mp4", clip(), 16)
     with pytest.raises(VideoError, match="frames=80"):

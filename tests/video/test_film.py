@@ -1,4 +1,4 @@
-"""The film that a player would show, as it would show it: the right stream, upright, on white."""
+"""A film is read as a player shows it: the right stream, upright, on white."""
 
 from fractions import Fraction
 
@@ -75,7 +75,7 @@ ALPHA[..., 0], ALPHA[..., 3] = 200, np.linspace(0, 255, 64)
         ("b.webm", "libvpx-vp9", "yuva420p", 4),
     ],
 )
-def test_what_is_transparent_is_shown_on_white(tmp_path, name, codec, pixels, error):
+def test_transparent_films_are_shown_on_white(tmp_path, name, codec, pixels, error):
     options = {"auto-alt-ref": "0", "b": "4000000"} if codec.startswith("libvpx") else {}
     path = write_pictures(tmp_path / name, [ALPHA] * 4, codec, pixels, options=options)
     opacity = ALPHA[..., 3:] / 255.0
@@ -85,7 +85,7 @@ def test_what_is_transparent_is_shown_on_white(tmp_path, name, codec, pixels, er
 
 
 def write_streams(path, streams):
-    """Streams of (codec, side in pixels, pictures, disposition), each of one grey: 50, 100, …"""
+    """Write (codec, side in pixels, pictures, disposition), each of one grey: 50, 100, …"""
     with av.open(str(path), "w") as container:
         packets = []
         opened = [container.add_stream(codec, rate=8) for codec, *_ in streams]
@@ -123,7 +123,7 @@ def test_the_film_is_the_stream_that_players_choose(tmp_path, streams, film):
     assert frames.mean() == pytest.approx(50 * (film + 1), abs=2)
 
 
-def test_a_cover_alone_is_no_video(tmp_path):
+def test_a_cover_alone_is_not_a_video(tmp_path):
     write_streams(tmp_path / "a.mp4", [COVER])
     with pytest.raises(VideoError, match="only a cover picture") as error:
         read_video(tmp_path / "a.mp4")
@@ -153,7 +153,7 @@ def test_metadata_that_is_not_utf8_does_not_hide_the_film(tmp_path):
 
 
 def joined_sizes(tmp_path):
-    """Twelve pictures of 32 × 128 pixels, then twelve of 64 × 256."""
+    """Write twelve pictures of 32 × 128 pixels, then twelve of 64 × 256, to one file."""
     sizes = [[numbered(k) for k in range(12)]]
     sizes += [[np.kron(numbered(k), np.ones((2, 2, 1), np.uint8)) for k in range(12, 24)]]
     for k, pictures in enumerate(sizes):
@@ -188,13 +188,13 @@ def test_memory_is_counted_on_the_pictures_and_taken_once(tmp_path, monkeypatch)
     with pytest.raises(VideoError, match="only 10 frames"):
         read_video(path)
     frames, _ = read_video(path, last=10)
-    assert frames.base is None  # no view of something larger
+    assert frames.base is None  # not a view of a larger array
     assert frames.shape == (10, 48, 64, 3)
 
 
 @pytest.mark.parametrize("name", ["fps", "size", "frames", "last"])
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), 1e300, 10**30])
-def test_arguments_that_cannot_be_are_named(tmp_path, name, value):
+def test_invalid_arguments_are_named(tmp_path, name, value):
     path = write_pictures(tmp_path / "a.mp4", [CORNERS])
     with pytest.raises(ValueError, match=f"^{name}="):
         read_video(path, **{name: value})

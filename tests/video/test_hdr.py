@@ -1,4 +1,4 @@
-"""HDR and wide-gamut pictures come out as the formulas of the standards say, in float64."""
+"""HDR and wide-gamut pictures agree with the formulas of the standards in float64."""
 
 import av
 import numpy as np
@@ -36,7 +36,7 @@ def hlg_light(code):
 
 
 def tone_mapped(light):
-    """BT.2390's curve from 1000 to 203 cd/m² on the greatest channel, then sRGB of BT.709."""
+    """Apply BT.2390's curve from 1000 to 203 cd/m² to the greatest channel, then sRGB of BT.709."""
     greatest = light.max(-1, keepdims=True)
     most = pq_code(203) / pq_code(1000)
     knee = 1.5 * most - 0.5
@@ -68,12 +68,12 @@ def test_dark_parts_keep_their_light_and_highlights_end_at_white():
         assert grey(light) == pytest.approx(255 * hdr.light_to_srgb(light / 203), abs=0.6)
     levels = [grey(light) for light in (90, 150, 203, 400, 600)]
     assert sorted(set(levels)) == levels
-    assert grey(203) == 229  # diffuse white leaves room for what is brighter
+    assert grey(203) == 229  # diffuse white leaves room for brighter light
     assert grey(1000) == grey(4000) == 255
 
 
 def frame(code, pixels, transfer, primaries, matrix, full=False):
-    """A picture of one colour; R'G'B' in [0, 1] as YUV of the given depth."""
+    """Make a picture of one colour, R'G'B' in [0, 1], as YUV of the given pixel format."""
     bits = 10 if "10" in pixels else 12 if "12" in pixels else 8
     weights = {9: (0.2627, 0.0593), 1: (0.2126, 0.0722)}[matrix]
     red, green, blue = code

@@ -71,7 +71,7 @@ def test_pictures_are_turned_upright(orientation, alpha):
 
 
 def half_transparent(mode):
-    """A picture of that mode whose right half is transparent, and how it shows."""
+    """Return a picture of that mode whose right half is transparent, and its pixels on white."""
     image = Image.fromarray(COLOUR).convert("L" if "L" in mode else "RGB")
     shown = np.asarray(image.convert("RGB")).copy()
     shown[:, 4:] = 255
@@ -82,7 +82,7 @@ def half_transparent(mode):
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_what_is_transparent_is_white(mode, tmp_path):
+def test_transparent_pixels_are_white(mode, tmp_path):
     image, shown = half_transparent(mode)
     np.testing.assert_array_equal(both(image, tmp_path / "a.png"), shown)
     np.testing.assert_array_equal(array_pixels(np.asarray(image), 3, "x").on_white(), shown)
@@ -106,7 +106,7 @@ def test_a_colour_that_is_declared_transparent_is_white(tmp_path):
 
 
 def display_p3():
-    """An ICC profile with the primaries of a phone's wide-gamut pictures."""
+    """Return ICC profiles of sRGB and of the wide-gamut primaries of phones."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     raw = bytearray(profile)
     primaries = {
@@ -177,7 +177,7 @@ def test_a_lazy_pil_image_of_a_cut_file_is_refused_by_flag(tmp_path):
         image_pixels(opened, "--image")
 
 
-def test_what_is_no_file_is_refused(tmp_path):
+def test_paths_that_are_not_files_are_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     for name, kind in (("pipe.png", "a device or a pipe"), (".", "a folder")):
         with pytest.raises(ValueError, match=kind):

@@ -1,4 +1,4 @@
-"""New files appear whole, never over something that is there, and never somewhere else."""
+"""New files appear whole, never overwrite a file, and are written nowhere else."""
 
 import threading
 
@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 
 from lumiere_jax.generated import Generated
-from lumiere_jax.video import check_output, new_file, replaced_file
+from lumiere_jax.video import check_output, new_file, refuse_full, replaced_file
+from lumiere_jax.video.new_file import UNFINISHED
 
 
-def test_a_link_to_nowhere_is_something_that_is_there(tmp_path):
+def test_a_broken_link_counts_as_existing(tmp_path):
     (tmp_path / "clip.mp4").symlink_to(tmp_path / "elsewhere.mp4")
     with pytest.raises(FileExistsError, match=r"clip\.mp4 exists"), new_file(tmp_path / "clip.mp4"):
         pass
     assert not (tmp_path / "elsewhere.mp4").exists()
 
 
-def test_a_file_that_comes_while_another_is_written_stays_and_is_named(tmp_path):
+def test_a_file_that_appears_while_another_is_written_is_kept(tmp_path):
     path = tmp_path / "clip.mp4"
 
     def write():
@@ -39,7 +40,7 @@ def test_a_file_kept_up_to_date_replaces_a_link_and_not_its_target(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "other"]
 
 
-def test_a_failure_leaves_what_was_there(tmp_path):
+def test_a_failure_keeps_the_old_file(tmp_path):
     path = tmp_path / "config.json"
     path.write_text("before")
 
@@ -54,24 +55,24 @@ def test_a_failure_leaves_what_was_there(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "file/below/it"])
-def test_an_output_that_is_a_file_is_said_at_once(tmp_path, place):
+def test_an_output_that_is_a_file_is_refused(tmp_path, place):
     (tmp_path / "file").write_text("x")
     with pytest.raises(FileExistsError, match=rf"--output=.*{place}.* is not a folder"):
         check_output(tmp_path / place)
 
 
-def test_an_output_with_too_little_room_is_said_at_once(tmp_path):
+def test_an_output_with_too_little_room_is_refused(tmp_path):
     with pytest.raises(OSError, match="MiB are needed, and the disk has"):
         check_output(tmp_path, room=1 << 60)
 
 
-def test_an_output_that_will_do_is_left_as_it_was(tmp_path):
+def test_a_usable_output_is_not_changed(tmp_path):
     check_output(tmp_path / "new" / "folder")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("frames", [1, 2])
-def test_programs_that_save_into_one_folder_at_once_all_keep_their_clips(tmp_path, frames):
+def test_programs_that_save_into_one_folder_at_once_keep_all_clips(tmp_path, frames):
     count, ready = 6, threading.Barrier(6)
 
     def save(seed):
@@ -89,6 +90,20 @@ def test_programs_that_save_into_one_folder_at_once_all_keep_their_clips(tmp_pat
     recipes = sorted(path.read_text() for path in tmp_path.glob("clip-*.json"))
     assert recipes == sorted(f'{{\n  "seed": {seed}\n}}\n' for seed in range(count))
     assert len(list(tmp_path.iterdir())) == count * (3 if frames > 1 else 2)
+
+
+def test_a_full_folder_is_refused_by_its_flag_unless_what_it_holds_does_not_count(tmp_path):
+    refuse_full(tmp_path)
+    refuse_full(tmp_path / "new")
+    (tmp_path / f"{UNFINISHED}x").mkdir()
+    (tmp_path / "lock").write_text("")
+    refuse_full(tmp_path, besides=("lock",))
+    with pytest.raises(FileExistsError, match=r"--output=.* is not empty; give a new folder"):
+        refuse_full(tmp_path)
+    with pytest.raises(FileExistsError, match=r"--workdir=.* is not empty and holds no run;"):
+        refuse_full(tmp_path, "--workdir", expected="run")
+    with pytest.raises(FileExistsError, match="lock is not a folder"):
+        refuse_full(tmp_path / "lock")
 
 
 def test_a_clip_that_cannot_be_saved_leaves_nothing_behind(tmp_path):

@@ -1,4 +1,4 @@
-"""Resampling by timestamp, on files whose pictures say at what time they are shown."""
+"""Resampling by timestamp, on files whose pictures show their own time."""
 
 from fractions import Fraction
 
@@ -13,7 +13,7 @@ BITS = 15
 
 
 def burn(milliseconds):
-    """A picture that shows a number as black and white columns."""
+    """Return a picture that shows a number as black and white columns."""
     bits = [(milliseconds >> bit) & 1 for bit in range(BITS)]
     row = np.repeat(np.array([*bits, 0], np.uint8) * 255, 8)
     return np.ascontiguousarray(np.broadcast_to(row[None, :, None], (32, len(row), 3)))
@@ -59,10 +59,10 @@ def test_timestamps_rounded_to_milliseconds_neither_repeat_nor_drop_a_frame(tmp_
     frames, _ = read_video(tmp_path / "a.mkv", fps=24)
     shown = [read_burnt(frame) for frame in frames]
     assert shown == times[: len(shown)]
-    assert len(shown) >= 47  # how long the last frame stays is for the container to say
+    assert len(shown) >= 47  # the container decides the duration of the last frame
 
 
-def test_a_late_start_is_no_still_picture():
+def test_a_late_start_does_not_repeat_the_first_frame():
     frames = [Timed(5.0, 0.5, "a"), Timed(5.5, 0.5, "b")]
     assert list(resample(frames, 4)) == ["a", "a", "b", "b"]
 

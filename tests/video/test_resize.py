@@ -1,4 +1,4 @@
-"""Resizing: antialiased, centred, in proportion."""
+"""Resizing is antialiased, centred and proportional."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def test_the_centre_is_kept():
     frame[:, 16:32] = 200
     assert resize_and_crop(frame, 16).min() == 200
     upright = resize_and_crop(frame.swapaxes(0, 1), 8)
-    assert upright[2:6].min() >= 200  # the outer rows see a little of what was cropped away
+    assert upright[2:6].min() >= 200  # the outer rows include a little of the cropped pixels
     assert upright.min() > 180
 
 

@@ -1,4 +1,4 @@
-"""The last frames alone are those that reading everything gives, and cost less."""
+"""The last frames are the same as those of the whole video, and cost less to read."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Times of decoded frames rise, every frame stays, and joined recordings stay apart."""
+"""Times of decoded frames rise, no frame is lost, and joined recordings stay separate."""
 
 from itertools import pairwise
 
@@ -43,7 +43,7 @@ def test_recordings_follow_one_another_whole(parts, exchanged):
     assert times[: len(expected)] == [frame.start for frame in expected]
 
 
-def test_the_clock_goes_on_where_the_last_frame_ends():
+def test_a_section_starts_where_the_last_frame_ends():
     frames = recording([0.04] * 9) + recording([0.04] * 9)
     starts = [frame.start for _, frame in timeline(frames)]
     np.testing.assert_allclose(starts, np.arange(20) * 0.04)
@@ -54,7 +54,7 @@ def test_two_pictures_of_a_second_recording_are_a_section_if_they_lie_far_back()
     assert [section for section, _ in timeline(frames)] == [0] * 10 + [1] * 2
 
 
-def test_a_clock_that_stands_still_is_damage():
+def test_many_frames_with_one_time_are_damage():
     with pytest.raises(VideoError, match="share the time 3 s") as error:
         list(timeline([Timed(3.0, 0.04, k) for k in range(40)]))
     assert error.value.reason == "corrupt"

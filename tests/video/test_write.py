@@ -1,4 +1,4 @@
-"""Writing: tags, loops, and nothing ever overwritten or half written."""
+"""Writing: tags, loops, and no file is overwritten or half written."""
 
 import numpy as np
 import pytest
@@ -129,7 +129,7 @@ def test_captions_are_drawn_under_their_row():
     assert (under_first < 100).any()
 
 
-def test_clips_of_two_sizes_make_no_sheet():
+def test_clips_of_two_sizes_are_refused():
     with pytest.raises(ValueError, match="one size"):
         contact_sheet([FRAMES, FRAMES[:, :8]])
     with pytest.raises(ValueError, match="1 captions for 2 clips"):
@@ -140,7 +140,7 @@ def test_an_image_reads_upright_on_white(tmp_path):
     image = Image.new("RGBA", (24, 16), (255, 0, 0, 255))
     image.paste((0, 0, 0, 0), (12, 0, 24, 16))
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn a quarter clockwise to show
+    exif[0x0112] = 6  # a quarter turn clockwise
     image.save(tmp_path / "a.png", exif=exif)
     pixels = read_image(tmp_path / "a.png")
     assert pixels.shape == (24, 16, 3)

@@ -1,0 +1,149 @@
+"""Embed the captions of prepared clips with the text encoder of a model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from etils import epath
+
+from lumiere_jax.checkpoints.fingerprint import model_fingerprint
+from lumiere_jax.checkpoints.importing import import_t5
+from lumiere_jax.checkpoints.model_folder import Part, describe_model, read_model
+from lumiere_jax.models.network import network
+from lumiere_jax.models.t5 import T5Config
+from lumiere_jax.preparation.embedded_clips import (
+    Embed,
+    EmbedConfig,
+    check_writable,
+    embed_folder,
+    read_index,
+)
+from lumiere_jax.structure import check_whole
+from lumiere_jax.text.reading import clean
+from lumiere_jax.text.stored import PROMPTS, read_prompts, write_prompts
+from lumiere_jax.text.tokenizers import open_tokenizer
+from lumiere_jax.video.new_file import replaced_file
+
+LONGEST = 8192  # tokens: attention over more exceeds any accelerator's memory
+
+
+def embed_text(
+    source: epath.PathLike,
+    model: epath.PathLike,
+    output: epath.PathLike,
+    *,
+    whole: bool | None = None,
+    length: int | None = None,
+    batch_size: int = 64,
+    dtype: str = "float16",
+    prompts: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Copy a folder of clips with embeddings of their captions added; return its index.
+
+    Args:
+      source: folder of prepared clips.
+      model: model folder with a text encoder, or T5 checkpoint of Hugging Face or t5x.
+      output: folder to write; new, or of an interrupted run.
+      whole: True to store rows of padding too; by default if the model's U-Net sees padding.
+      length: number of tokens that captions are padded or cut to; by default the model's.
+      batch_size: number of captions encoded at once.
+      dtype: dtype of the stored embeddings, float16 or float32.
+      prompts: texts whose embeddings are stored beside the clips, for `train.sample_prompts`; those
+        that are there already are kept.
+
+    Raises:
+      FileNotFoundError, ValueError: `load_encoder` and `embed_folder` raise them.
+    """
+    check_whole("--batch_size", batch_size, 1, 1 << 16)
+    if length is not None:
+        check_whole("--length", length, 1, LONGEST)
+    clips = read_index(epath.Path(source))
+    check_writable(epath.Path(output))  # reading an encoder takes minutes
+    part, tokenizer, seen = load_encoder(model)
+    count = open_tokenizer(tokenizer, part.config.vocabulary_size).count
+    length = length or part.settings.get("length", 77)
+    whole = seen if whole is None else whole
+    hashed = tokenizer
+    if tokenizer != "bytes":
+        hashed = hashlib.sha256(epath.Path(tokenizer).read_bytes()).hexdigest()
+    settings = EmbedConfig(
+        encoder=model_fingerprint(part.config, part.params),
+        tokenizer=hashed,
+        length=length,
+        whole=whole,
+        dtype=dtype,
+        source=clips["hash"],
+    )
+    embed = make_embedder(part, tokenizer, length, whole=whole, dtype=dtype, batch_size=batch_size)
+    index = embed_folder(source, output, settings, embed, count)
+    if prompts:
+        _add_prompts(epath.Path(output) / PROMPTS, list(prompts), embed, index["text"]["width"])
+    return index
+
+
+def _add_prompts(path: epath.Path, prompts: list[str], embed: Embed, width: int) -> None:
+    """Store the embeddings of prompts, beside those that the file holds already."""
+    stored = read_prompts(path, width) if path.exists() else {}
+    cleaned = [clean(prompt) for prompt in prompts]
+    stored |= dict(zip(cleaned, embed(cleaned), strict=True))
+    with replaced_file(path) as target:
+        write_prompts(target, stored)
+
+
+def load_encoder(folder: epath.PathLike) -> tuple[Part, str, bool]:
+    """Load the text encoder of a model folder or T5 checkpoint.
+
+    Returns:
+      (encoder, its tokenizer, True if the model that it belongs to sees padding).
+
+    Raises:
+      FileNotFoundError: a file of the model is missing.
+      ValueError: the model folder has no text encoder, or a file of it is damaged.
+    """
+    folder = epath.Path(folder)
+    if not (folder / "model.json").exists():
+        part, whole = import_t5(folder).parts["text"], True
+    else:
+        parts = describe_model(folder).parts
+        names = [name for name, found in parts.items() if isinstance(found.config, T5Config)]
+        if not names:
+            raise ValueError(f"--model={folder} has no text encoder; name a T5 folder instead")
+        part = read_model(folder, only=names[:1]).parts[names[0]]
+        unets = [found.config for found in parts.values() if not isinstance(found.config, T5Config)]
+        whole = not all(config.text_mask for config in unets) if unets else True
+    tokenizer = part.settings.get("tokenizer", "bytes")
+    return part, tokenizer, whole
+
+
+def make_embedder(
+    part: Part, tokenizer: str, length: int, *, whole: bool, dtype: str, batch_size: int
+) -> Embed:
+    """Return a function from captions to their T5 states [l, d].
+
+    Args:
+      part: T5 encoder.
+      tokenizer: "bytes", or the path of a SentencePiece model.
+      length: number of tokens that captions are padded or cut to.
+      whole: True to return the states of padding too.
+      dtype: dtype of the states, float16 or float32.
+      batch_size: number of captions encoded at once.
+    """
+    tokens_of = open_tokenizer(tokenizer, part.config.vocabulary_size)
+    encode = jax.jit(network(part.config).apply)
+
+    def states(captions: list[str]) -> Iterator[np.ndarray]:
+        for begin in range(0, len(captions), batch_size):
+            batch = captions[begin : begin + batch_size]
+            # The last batch is filled up, so that all batches run the same compiled program.
+            tokens = tokens_of.encode(batch + [""] * (batch_size - len(batch)), length)
+            found = np.asarray(encode(part.params, tokens.ids, tokens.mask)).astype(dtype)
+            if not np.isfinite(found).all():
+                raise ValueError(f"the states overflow {dtype}; use --dtype=float32")
+            for row, mask in zip(found[: len(batch)], tokens.mask):
+                yield row if whole else row[: int(mask.sum())]
+
+    return lambda captions: list(states(captions))
