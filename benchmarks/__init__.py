@@ -1,1 +1,1 @@
-"""Programs that measure speed and memory on whatever device is there."""
+"""Programs that measure speed, memory and quality on the devices of this machine."""

@@ -2,15 +2,15 @@
 
     python -m benchmarks.conditioning --model=runs/demo --clips=8
 
-Hides the middle of each clip (half of its side) and makes it again, and makes a clip of its first
-frame; once with the network told what is observed, once with its pixels only kept, and once with
-resampling jumps besides. Prints for each
+Inpaints the middle of each clip (half of its side) and runs image-to-video from its first frame:
+with the observed pixels as input of the network (trained), with the observed pixels only held
+(free), and with resampling jumps in addition. Prints for each
 
     kept      PSNR of the observed pixels, dB
-    hidden    PSNR of the pixels made, against the clip's own, dB
+    hidden    PSNR of the inpainted pixels, against the clip's own, dB
     flicker   change from frame to frame on the ring inside the mask's border, over the clip's own
     seam      step across the border, over the clip's own
-    jump      change from frame 0 (given) to frame 1 (made) in image-to-video, over the clip's own
+    jump      change from frame 0 (given) to frame 1 in image-to-video, over the clip's own
 
 Ratios are best at 1.
 """
@@ -31,7 +31,7 @@ WAYS = {"trained": ("trained", {}), "free": ("free", {}), "free, jumps": ("free"
 
 
 def main(_: list[str]) -> None:
-    """Flags in, a table out."""
+    """Print the table for the flags."""
     model = Lumiere.load(MODEL.value)
     shapes = MovingShapes(
         frames=model.cascade.base.settings.frames, size=model.cascade.size, split="heldout"
@@ -50,7 +50,7 @@ def main(_: list[str]) -> None:
 
 
 def measure(model: Lumiere, shapes: MovingShapes, number: int, options: dict) -> list[float]:
-    """The five numbers of one clip."""
+    """Return the five numbers of one clip."""
     clip, caption = shapes.clip(number), shapes.caption(number)
     quarter = shapes.size // 4
     box = (quarter, quarter, 3 * quarter, 3 * quarter)

@@ -1,11 +1,11 @@
-"""What the consensus costs: its share of a denoising step, and the memory of long clips.
+"""Cost of the consensus: its share of a denoising step, and the memory of long clips.
 
     python -m benchmarks.consensus --frames=80 --size=128 --window=16 --group=1 --channels=64,128
 
-Times one windowed denoising step of a super-resolution network with random weights, and the same
-step with a denoiser that computes nothing, which leaves only what the windows add: slicing,
-weighting, summing. Prints both, their ratio, and the compiled temporaries of this clip and of one
-a fifth as long (which differ by the clip's own buffers and nothing else).
+Times one windowed denoising step of a super-resolution network with random parameters, and the
+same step with a denoiser that computes nothing, which leaves the cost of the windows: slicing,
+weighting, summing. Prints both, their ratio, and the compiled temporaries of this clip and of one a
+fifth as long (which differ only by the clip's own buffers).
 """
 
 import time
@@ -31,7 +31,7 @@ from lumiere_jax.one_line_errors import run
 
 FRAMES = flags.DEFINE_integer("frames", 80, "Frames of the clip.")
 SIZE = flags.DEFINE_integer("size", 128, "Side of the square frames, in pixels.")
-WINDOW = flags.DEFINE_integer("window", 16, "Frames the network sees at once.")
+WINDOW = flags.DEFINE_integer("window", 16, "Frames of the network's input.")
 OVERLAP = flags.DEFINE_integer("overlap", 2, "Frames that neighbouring windows share.")
 GROUP = flags.DEFINE_integer("group", 1, "Windows at a time.")
 CHANNELS = flags.DEFINE_list("channels", "64,128", "Channels of each level of the network.")
@@ -40,7 +40,7 @@ REPEATS = flags.DEFINE_integer("repeats", 3, "Runs of each; the fastest counts."
 
 
 def windowed_step(denoise: Denoise, plan: Windows, group: int) -> Any:
-    """(x, low_resolution) -> the reconciled estimate of the whole clip, compiled."""
+    """Return the compiled function (x, low_resolution) -> reconciled estimate of the whole clip."""
     windowed = windows(denoise, plan, group=group, weights=window_weights(plan, "ramp"))
 
     @jax.jit
@@ -52,17 +52,21 @@ def windowed_step(denoise: Denoise, plan: Windows, group: int) -> Any:
 
 
 def nothing(x, time, conditions: Conditions) -> Estimate:
-    """A denoiser that computes nothing: its windows cost what the consensus costs."""
+    """Return an estimate without computation, so that a step costs only the consensus."""
     return Estimate(conditions.low_resolution, x)
 
 
 def measure(
     denoise: Denoise, plan: Windows, size: int, *, group: int = 1, repeats: int = 3
 ) -> dict[str, float]:
-    """Seconds of a denoising step of the whole clip, and of the consensus within it.
+    """Return the seconds of a denoising step of the whole clip, and of the consensus within it.
 
     Args:
-      denoise: any denoiser of `plan.size` frames of `size` pixels with a low-resolution clip.
+      denoise: denoiser of `plan.size` frames of size × size pixels, with a low-resolution clip.
+      plan: windows of the clip.
+      size: pixels per side.
+      group: windows at a time.
+      repeats: runs of each; the fastest counts.
     """
     shape = (1, plan.frames, size, size, 3)
     x, low = (jax.random.normal(jax.random.key(i), shape) for i in range(2))
@@ -74,7 +78,7 @@ def measure(
 
 
 def fastest(function: Any, arguments: tuple, repeats: int) -> float:
-    """Seconds of the fastest run, compilation left out."""
+    """Return the seconds of the fastest run, without compilation."""
     jax.block_until_ready(function(*arguments))
     runs = []
     for _ in range(repeats):
@@ -85,14 +89,14 @@ def fastest(function: Any, arguments: tuple, repeats: int) -> float:
 
 
 def temporary_bytes(denoise: Denoise, plan: Windows, size: int, group: int) -> int:
-    """Memory of the compiled step besides its arguments and its answer; nothing is run."""
+    """Return the temporary memory of the compiled step, without running it."""
     clip = jax.ShapeDtypeStruct((1, plan.frames, size, size, 3), jnp.float32)
     compiled = windowed_step(denoise, plan, group).lower(clip, clip).compile()
     return compiled.memory_analysis().temp_size_in_bytes
 
 
 def super_resolution() -> Denoise:
-    """The denoiser of a network in SSR's form, of the size the flags say."""
+    """Return the denoiser of an SSR network with the channels and patch of the flags."""
     channels = tuple(map(int, CHANNELS.value))
     resize = (False,) * (len(channels) - 1)
     config = UNetConfig(

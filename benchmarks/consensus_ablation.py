@@ -1,13 +1,13 @@
-r"""Lumiere's ablation of the consensus (figure 14): the same weights with and without it.
+r"""Lumiere's ablation of the consensus (figure 14): the same parameters with and without it.
 
 python -m benchmarks.consensus_ablation --model=runs/demo --output=ablation
 
-Held-out scenes of the synthetic set are rendered at the size that the model's super-resolution
-makes, shrunk by area, and refined three times: in windows that overlap and agree at every step
-(consensus), in windows sampled on their own and put one after another (apart), and in one window
-over the whole clip. Prints the difference of neighbouring frames at window borders over that
-inside windows, 1 being no seam, and PSNR against the rendered truth beside bicubic interpolation.
-Writes a plot of the differences, a contact sheet and the numbers to --output.
+Held-out scenes of the synthetic set are rendered at the size of the model's super-resolution,
+downsampled by area, and refined three times: in overlapping windows with a consensus at every step
+(consensus), in windows sampled independently and concatenated (apart), and in one window over the
+whole clip. Prints the difference of neighbouring frames at window borders over that inside windows
+(1 means no seam), and PSNR against the rendered truth beside bicubic interpolation. Writes a plot
+of the differences, a contact sheet and the numbers to --output.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from etils import epath
 from PIL import Image
 
 from lumiere_jax import Lumiere
-from lumiere_jax.evaluation.refinement import bicubic, shrunk
+from lumiere_jax.evaluation.scenes import bicubic, shrunk
 from lumiere_jax.metrics import psnr, window_seam_energy
 from lumiere_jax.moving_shapes.dataset import MovingShapes
 from lumiere_jax.one_line_errors import run
-from lumiere_jax.sampling import Stage, from_uint8, to_uint8
-from lumiere_jax.video import contact_sheet
+from lumiere_jax.sampling import Stage
+from lumiere_jax.video import contact_sheet, from_uint8, to_uint8
 
 Arms = dict[str, np.ndarray]
 
 
 class Ways(NamedTuple):
-    """One network under the settings of each arm; made once, for each compiles its program."""
+    """One network under the settings of each arm; created once, because each arm compiles."""
 
     consensus: Stage
     apart: Stage
@@ -42,15 +42,17 @@ class Ways(NamedTuple):
 
     @classmethod
     def of(cls, stage: Stage, frames: int) -> Ways:
-        """Of a stage with the settings of the consensus."""
+        """Return all arms of a stage whose settings are those of the consensus."""
         return cls(stage, stage.with_config(overlap=0), stage.with_config(window=frames))
 
 
 def refine_each_way(ways: Ways, low: np.ndarray, seed: int = 0) -> tuple[Arms, dict[str, list]]:
-    """The clip refined in all ways, and where a new window takes over in each.
+    """Refine a clip in all ways; return the results, and the borders of the windows in each.
 
     Args:
-      low: [t, h, w, 3] in [-1, 1].
+      ways: the network under the settings of each arm.
+      low: low-resolution clip [t, h, w, 3] in [-1, 1].
+      seed: seed of the noise, the same in all arms.
     """
     frames, stage, alone = len(low), ways.consensus, ways.apart
     windows = stage.plan(frames)
@@ -66,7 +68,7 @@ def refine_each_way(ways: Ways, low: np.ndarray, seed: int = 0) -> tuple[Arms, d
         "apart": np.concatenate(pieces),
         "one window": _sample(ways.whole, keys, low[None]),
     }
-    # Two windows overlap for some frames: the middle of those is where the next one takes over.
+    # The border of overlapping windows is the middle of the frames that they share.
     middle = -(-stage.settings.overlap // 2)
     borders = {
         "consensus": [start + middle for start in windows.starts[1:]],
@@ -77,24 +79,24 @@ def refine_each_way(ways: Ways, low: np.ndarray, seed: int = 0) -> tuple[Arms, d
 
 
 def _length(starts, number: int, frames: int) -> int:
-    """Frames that the window number `number` gives before the next one begins."""
+    """Return the frames of window `number` before the next window begins."""
     return ([*starts[1:], frames])[number] - starts[number]
 
 
 def _sample(stage: Stage, keys, low: np.ndarray) -> np.ndarray:
     clip = stage.sample(keys, None, None, frames=low.shape[1], low_resolution=low)
-    return to_uint8(clip)[0]
+    return np.asarray(to_uint8(clip))[0]
 
 
 def differences(video: np.ndarray) -> np.ndarray:
-    """Mean absolute difference of each pair of neighbouring frames, in grey levels."""
+    """Return the mean absolute difference of each pair of neighbouring frames, in grey levels."""
     return np.abs(np.diff(video.astype(np.int16), axis=0)).mean((1, 2, 3))
 
 
 def compare(
     stage: Stage, scenes: int, frames: int
 ) -> tuple[dict, dict[str, np.ndarray], list, dict]:
-    """Numbers of each arm (means over scenes), their curves, the clips, and the borders."""
+    """Return the numbers of each arm (means over scenes), their curves, the clips, the borders."""
     factor, size = stage.settings.factor, stage.settings.size
     shapes = MovingShapes(frames=frames, size=size, split="heldout")
     ways = Ways.of(stage, frames)
@@ -110,7 +112,7 @@ def compare(
             row = numbers.setdefault(name, {"psnr": [], "seam": []})
             row["psnr"].append(psnr(video, truth))
             row["seam"].append(window_seam_energy(video, borders.get(name, borders["apart"])))
-            # What the network adds to the motion that is there.
+            # Change that the network adds to the scene's own motion.
             curves.setdefault(name, []).append(differences(video) - differences(truth))
         clips.append(arms)
     means = {
@@ -121,7 +123,7 @@ def compare(
 
 
 def plot(curves: dict[str, np.ndarray], borders: dict, means: dict, path: epath.Path) -> None:
-    """Excess inter-frame difference over the frames, the window borders dotted."""
+    """Plot the excess difference to the previous frame by frame, with window borders dotted."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -137,7 +139,7 @@ def plot(curves: dict[str, np.ndarray], borders: dict, means: dict, path: epath.
         axis.set_title(f"{title}: border / inside = {means[name]['seam']:.2f}", fontsize=10)
         axis.set_ylabel("grey levels\nabove the truth's")
         axis.grid(alpha=0.25)
-    axes[-1].set_xlabel("frame (dotted: a new window takes over)")
+    axes[-1].set_xlabel("frame (dotted: borders of windows)")
     figure.tight_layout()
     with path.open("wb") as file:
         figure.savefig(file, format="png")
@@ -145,18 +147,18 @@ def plot(curves: dict[str, np.ndarray], borders: dict, means: dict, path: epath.
 
 
 def sheet(arms: Arms, frames: int) -> np.ndarray:
-    """Bicubic, consensus and truth of one clip, a row each."""
+    """Return a contact sheet of one clip: bicubic, consensus and truth, a row each."""
     rows = ("bicubic", "consensus", "truth")
     return contact_sheet([arms[name] for name in rows], list(rows), columns=min(6, frames))
 
 
 def define_flags() -> None:
-    """Flags, only where this file is the program: tests import it beside others."""
+    """Define the flags, only when this file is the program: tests import it beside others."""
     flags.DEFINE_string("model", "runs/demo", "Training run or model folder.")
     flags.DEFINE_string("output", "ablation", "Folder for the plot, the sheet, the numbers.")
     flags.DEFINE_integer("scenes", 4, "Clips to refine.", 1)
     flags.DEFINE_integer("frames", 80, "Frames of each.", 2)
-    flags.DEFINE_integer("window", 8, "Frames that the network sees at once.", 2)
+    flags.DEFINE_integer("window", 8, "Frames of the network's input.", 2)
     flags.DEFINE_integer("overlap", 2, "Frames that neighbouring windows share.", 1)
     flags.DEFINE_string("window_weights", "uniform", "uniform, ramp or gaussian.")
     flags.DEFINE_float("augmentation", None, "Noise on the low-resolution clip.")
@@ -164,7 +166,7 @@ def define_flags() -> None:
 
 def main(_: list[str]) -> None:
     values = flags.FLAGS
-    logging.set_verbosity(logging.WARNING)  # Orbax tells a story at every load
+    logging.set_verbosity(logging.WARNING)  # Orbax logs a page at every load
     stages = [stage for stage in Lumiere.load(values.model).cascade.stages if stage.refines]
     if not stages or stages[0].network.config.text_dim is not None:
         sys.exit(f"error: --model={values.model} has no super-resolution that works without text")

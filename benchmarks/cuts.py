@@ -1,12 +1,12 @@
-"""How many cuts are found, and how many are invented, in films whose cuts are known.
+"""Recall and false positives of cut detectors in films with known cuts.
 
     python -m benchmarks.cuts --films=20
 
-Printed for every kind of film are, for each detector, recall (of the cuts) or, where there is
-none, how many were invented in 100 films; then precision and recall over all. "hard bins" is the
-detector as it was before it had soft histograms. Where PySceneDetect is installed (the extra
-`scenedetect`), its detectors are measured beside in the same run, with their own settings but for
-the shortest scene, which is one frame, as ours is.
+Prints for every kind of film and every detector the recall, or, if the films have no cuts, the
+number of false positives in 100 films; then precision and recall over all films. "hard bins" is the
+detector before it had soft histograms. If PySceneDetect is installed (the extra `scenedetect`), its
+detectors are measured in the same run, with their own settings except for the shortest scene, which
+is one frame, as ours is.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Detector = Callable[[Iterable[np.ndarray]], list[int]]
 
 
 def hard_bins(frames: Iterable[np.ndarray]) -> list[int]:
-    """Find cuts by thumbnails and histograms of 16 hard bins, as until November 2026."""
+    """Find cuts by thumbnails and histograms of 16 hard bins: the detector until November 2026."""
     described = []
     for frame in frames:
         thumbnail = Image.fromarray(frame).resize((16, 16), Image.Resampling.BOX)
@@ -53,7 +53,7 @@ def hard_bins(frames: Iterable[np.ndarray]) -> list[int]:
 
 
 def detectors() -> dict[str, Detector]:
-    """Return every detector that this machine has."""
+    """Return the detectors that are installed, by name."""
     found: dict[str, Detector] = {"hard bins": hard_bins, "ours": find_cuts}
     try:
         import scenedetect
@@ -67,7 +67,7 @@ def detectors() -> dict[str, Detector]:
 
 
 def measure(films: int, seed: int) -> dict[str, dict[str, np.ndarray]]:
-    """Return by detector and kind of film: (cuts there, found, invented)."""
+    """Return (cuts, cuts found, false positives) by detector and kind of film."""
     results: dict[str, dict[str, np.ndarray]] = {}
     for kind, render in FILMS.items():
         rng = np.random.default_rng([seed, *kind.encode()])

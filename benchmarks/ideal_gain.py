@@ -1,13 +1,13 @@
-"""What the word for a direction could add at most: the errors of a perfect denoiser.
+"""Largest possible gain from the word for a direction: the errors of a perfect denoiser.
 
     python -m benchmarks.ideal_gain --scenes=12 --candidates=1500
 
 For one kind of scene, moving left, the clean clip that minimises the squared error is the mean of
-all renderings, each weighted by how likely it makes the noisy clip. It is taken over as many random
-ones as asked for, once of the true direction and once of the opposite. Printed are both errors by
-diffusion time, and by how much the wrong word is worse: what `benchmarks.word_gain` measures of a
-model. Where the true error is small, the noisy clip itself tells the motion, and a sampler that
-comes there with a wrong one does not turn round.
+all renderings, each weighted by the likelihood of the noisy clip given it. The mean is taken over
+random renderings, once of the true direction and once of the opposite one. Prints both errors by
+diffusion time, and by how much the wrong word increases the error, which is what
+`benchmarks.word_gain` measures for a model. At times with a small true error the noisy clip itself
+determines the motion, so a sampler that has a wrong motion there keeps it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from lumiere_jax.diffusion import DiffusionConfig
 from lumiere_jax.moving_shapes.rendering import render
 from lumiere_jax.moving_shapes.scenes import Attributes, place
 from lumiere_jax.one_line_errors import run
+from lumiere_jax.video import from_uint8
 
 TIMES = (0.6, 0.7, 0.8, 0.9, 0.93, 0.95, 0.97, 0.99)
 FRAMES, SIZE = 16, 32
@@ -30,10 +31,10 @@ FRAMES, SIZE = 16, 32
 def renderings(
     motion: str, count: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "count pixels"]:
-    """Red squares on dark that move so, in [-1, 1], at random places."""
-    told = Attributes(colour="red", shape="square", motion=motion, background="dark")
-    clips = [render(place(told, rng), FRAMES, SIZE) for _ in range(count)]
-    return np.stack(clips).reshape(count, -1).astype(np.float32) / 127.5 - 1
+    """Render red squares with a motion on dark backgrounds at random places, in [-1, 1]."""
+    scene = Attributes(colour="red", shape="square", motion=motion, background="dark")
+    clips = [render(place(scene, rng), FRAMES, SIZE) for _ in range(count)]
+    return from_uint8(np.stack(clips).reshape(count, -1))
 
 
 def posterior_mean(
@@ -42,9 +43,9 @@ def posterior_mean(
     alpha: float,
     sigma: float,
 ) -> Float[np.ndarray, "n pixels"]:
-    """E[clean | noisy] where all candidates were equally likely and noisy = alpha·clean + noise."""
-    # |noisy - alpha·candidate|² without what is the same for all candidates, in float64: large
-    # numbers of which small differences count.
+    """Return E[clean | noisy] for equally likely candidates; noisy = alpha·clean + sigma·noise."""
+    # |noisy - alpha·candidate|² without the term that all candidates share, in float64: small
+    # differences of large numbers matter.
     square = np.einsum("cp,cp->c", candidates, candidates, dtype=np.float64)
     product = (noisy @ candidates.T).astype(np.float64)
     log_likelihood = (alpha * product - alpha**2 * square / 2) / sigma**2
@@ -54,7 +55,7 @@ def posterior_mean(
 
 
 def gains(scenes: int, candidates: int, seed: int = 0) -> Iterator[tuple[float, float, float]]:
-    """(time, error with the true direction, error with the opposite one), for each of TIMES."""
+    """Yield (time, error with the true direction, error with the opposite one) by time."""
     rng = np.random.default_rng(seed)
     clean = renderings("left", scenes, rng)
     known = [renderings(motion, candidates, rng) for motion in ("left", "right")]
@@ -68,14 +69,14 @@ def gains(scenes: int, candidates: int, seed: int = 0) -> Iterator[tuple[float, 
 
 
 def define_flags() -> None:
-    """Flags, only where this file is the program: tests import it beside others."""
+    """Define the flags, only when this file is the program: tests import it beside others."""
     flags.DEFINE_integer("scenes", 12, "Clips to denoise.", 1)
     flags.DEFINE_integer("candidates", 1500, "Renderings of either direction.", 2)
 
 
 def main(_: list[str]) -> None:
-    """Flags in, a table out."""
-    print(f"{'time':>6}{'told left':>12}{'told right':>12}{'gain, per cent':>16}")
+    """Print the table for the flags."""
+    print(f"{'time':>6}{'word left':>12}{'word right':>12}{'gain, per cent':>16}")
     for time, true, opposite in gains(flags.FLAGS.scenes, flags.FLAGS.candidates):
         print(f"{time:6g}{true:12.5f}{opposite:12.5f}{100 * (opposite / true - 1):16.0f}")
 

@@ -1,11 +1,12 @@
-r"""Memory of super-resolution over long clips: that of a group of windows, and the clip's own.
+r"""Memory of super-resolution on long clips: that of a group of windows, and that of the clip.
 
 python -m benchmarks.memory --size=1024 --frames=16,80
 
 Compiles the whole sampling program of a super-resolution stage (interpolation, noise, every step,
 windows, consensus) for each length, and reads its temporary memory from the compiler. Nothing is
-allocated and nothing is run. A straight line through the lengths has the clips that are kept as
-its slope, and as its height the activations of a group of windows, which no length changes.
+allocated or run. A straight line is fitted to memory by length: its slope is the number of copies
+of the clip, and its intercept is the activations of a group of windows, which are independent of
+the length.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def stage(
     channels: tuple[int, ...] = (8, 16),
     threshold: str = "dynamic",
 ) -> Stage:
-    """A ×8 super-resolution behind a stem of 8×8 pixels; it has shapes and no weights."""
+    """Return a ×8 super-resolution with a stem of 8×8 pixels; its parameters are shapes only."""
     levels = len(channels)
     config = UNetConfig(
         channels=tuple(channels),
@@ -61,7 +62,7 @@ def stage(
 
 
 def temporary_bytes(refiner: Stage, frames: int) -> int:
-    """Temporary memory of refining a clip of that length, besides weights and result."""
+    """Return the temporary memory of refining a clip, without parameters and result."""
     side = refiner.settings.size // FACTOR
     low = jax.ShapeDtypeStruct((1, frames, side, side, 3), jnp.float32)
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
@@ -74,26 +75,26 @@ def temporary_bytes(refiner: Stage, frames: int) -> int:
 
 
 def clip_bytes(size: int, frames: int) -> int:
-    """A clip in float32: 12.6 MB a frame of 1024×1024."""
+    """Return the bytes of a clip in float32: 12.6 MB per frame of 1024×1024."""
     return 4 * 3 * frames * size * size
 
 
 def line(size: int, memory: dict[int, int]) -> tuple[float, float]:
-    """Clips kept, and the bytes beside them, of temporary memory by number of frames."""
+    """Fit a line to memory by number of frames; return its slope in clips, and its intercept."""
     lengths = [clip_bytes(size, frames) for frames in memory]
     clips, rest = np.polyfit(lengths, list(memory.values()), 1)
     return float(clips), float(rest)
 
 
 def define_flags() -> None:
-    """Flags, only where this file is the program: tests import it beside others."""
-    flags.DEFINE_integer("size", 1024, "Pixels a side of the result.", 64)
+    """Define the flags, only when this file is the program: tests import it beside others."""
+    flags.DEFINE_integer("size", 1024, "Pixels per side of the result.", 64)
     flags.DEFINE_list("frames", "16,80", "Lengths of clips to compile for.")
-    flags.DEFINE_integer("window", 8, "Frames that the network sees at once.", 2)
+    flags.DEFINE_integer("window", 8, "Frames of the network's input.", 2)
     flags.DEFINE_integer("group", 1, "Windows at a time.", 1)
     flags.DEFINE_list("samplers", "ddim,ddpm,dpm_solver", "Samplers to compile.")
     flags.DEFINE_string("threshold", "dynamic", "none, static or dynamic.")
-    flags.DEFINE_list("channels", "16,32", "Of each level of the network.")
+    flags.DEFINE_list("channels", "16,32", "Channels of each level of the network.")
 
 
 def main(_: list[str]) -> None:
@@ -111,8 +112,8 @@ def main(_: list[str]) -> None:
         )
         memory = {int(n): temporary_bytes(refiner, int(n)) for n in flags.FLAGS.frames}
         clips, rest = line(flags.FLAGS.size, memory)
-        told = ", ".join(f"{n} frames {bytes_ / 2**20:.0f} MiB" for n, bytes_ in memory.items())
-        print(f"{sampler:12} {told}: {clips:.2f} clips and {rest / 2**20:.0f} MiB", flush=True)
+        shown = ", ".join(f"{n} frames {bytes_ / 2**20:.0f} MiB" for n, bytes_ in memory.items())
+        print(f"{sampler:12} {shown}: {clips:.2f} clips and {rest / 2**20:.0f} MiB", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Render films of which it is known where their cuts are: hard cuts, and everything like them.
+"""Render films with known cuts: hard cuts, and everything that resembles them.
 
 Shots are moving crops of textures with the spectrum of photographs (amplitude falls with the
 frequency), coloured by a palette, or blocks with shapes that move over them.
@@ -17,14 +17,14 @@ Shot = Float[np.ndarray, "t h w 3"]
 
 
 class Film(NamedTuple):
-    """Frames, and the numbers of those at which a shot begins after a hard cut."""
+    """Frames, and the numbers of the first frames after hard cuts."""
 
     frames: UInt8[np.ndarray, "t h w 3"]
     cuts: list[int]
 
 
 def texture(rng: np.random.Generator, side: int, palette: np.ndarray) -> Float[np.ndarray, "s s 3"]:
-    """Return a random picture in [0, 1]; its colours are mixed from three that are given."""
+    """Return a random picture in [0, 1], each pixel a mixture of the colours of a palette."""
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side)))
     frequency[0, 0] = 1
     layers = []
@@ -38,7 +38,7 @@ def texture(rng: np.random.Generator, side: int, palette: np.ndarray) -> Float[n
 
 
 def random_palette(rng: np.random.Generator) -> Float[np.ndarray, "3 3"]:
-    """Return three colours in [0, 1], of which one is dark and one is light."""
+    """Return three random colours, with components up to 0.35, 0.8 and 1."""
     return rng.uniform(0, 1, (3, 3)) * np.array([[0.35], [0.8], [1.0]])
 
 
@@ -72,7 +72,7 @@ def joined(shots: list[Shot], rng: np.random.Generator, grain: float = 1.0) -> F
 
 
 def _crop(picture: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """Return a crop at a place between the pixels, around the edges."""
+    """Return a crop at a fractional position, wrapped around the edges of the picture."""
     top, left = np.floor(place).astype(int)
     y, x = place - np.floor(place)
     rows, columns = np.arange(HEIGHT + 1) + top, np.arange(WIDTH + 1) + left
@@ -94,7 +94,7 @@ def _montage(look: Callable[[np.random.Generator, int], Shot], grain: float = 1.
 
 
 def _one(change: Callable[[np.random.Generator, Shot], Shot], frames: int = 48):
-    """Return a film of one shot that something happens to."""
+    """Return a function that renders a film of one shot with a change in it."""
     return lambda rng: joined([change(rng, natural(rng, frames))], rng)
 
 
@@ -109,7 +109,7 @@ def _ramp(shape: list[float], length: int = 48) -> Float[np.ndarray, "t 1 1 1"]:
 
 
 def _dissolve(rng: np.random.Generator, through: float | None = None) -> Film:
-    """Return two shots of which one becomes the other within 6 to 24 frames."""
+    """Return two shots with a dissolve of 6 to 24 frames, through a grey level if given."""
     length = int(rng.integers(6, 25))
     share = np.clip((np.arange(60) - 18) / length, 0, 1)[:, None, None, None]
     before, after = natural(rng, 60), natural(rng, 60)
@@ -120,7 +120,7 @@ def _dissolve(rng: np.random.Generator, through: float | None = None) -> Film:
 
 
 def _flash(rng: np.random.Generator, shot: Shot, decay: float = 0.0) -> Shot:
-    """Return the shot with a photographer's flash: one or two frames, or one that dies away."""
+    """Return the shot with a camera flash of one or two frames, or one that decays."""
     light = np.zeros(len(shot))
     start, length = int(rng.integers(6, 40)), int(rng.integers(1, 3))
     light[start : start + length] = rng.uniform(0.5, 3)
@@ -130,7 +130,7 @@ def _flash(rng: np.random.Generator, shot: Shot, decay: float = 0.0) -> Shot:
 
 
 def _card(rng: np.random.Generator) -> Film:
-    """Return a title card, one colour with a few letters, whose exposure rises and falls."""
+    """Return a film of a title card, one colour with letters, whose exposure rises and falls."""
     card = np.ones((HEIGHT, WIDTH, 1)) * rng.uniform(0.3, 1, 3)
     for left in range(20, 76, 8):
         card[30:40, left : left + int(rng.integers(1, 6))] = rng.uniform(0, 1)
@@ -157,7 +157,7 @@ def _zoom(rng: np.random.Generator, shot: Shot) -> Shot:
 
 
 def _starting_pan(rng: np.random.Generator) -> Film:
-    """Return a shot that rests, is swung within a few frames, and rests again."""
+    """Return a film of a still camera that pans quickly for 4 to 15 frames and is still again."""
     picture, start = texture(rng, 256, random_palette(rng)), rng.uniform(0, 256, 2)
     path = np.interp(np.arange(48), [16, 16 + rng.integers(4, 16)], [0, rng.uniform(40, 120)])
     step = np.array([0.2, 1])

@@ -17,7 +17,7 @@ CONFIG = flags.DEFINE_string("config", "configs/lumiere.py:base", "Configuration
 
 
 def main(_: list[str]) -> None:
-    """Prints what --config costs."""
+    """Print the sizes of --config."""
     from lumiere_jax.training.command_line import load_config, to_experiment
 
     for label, value in sizes(to_experiment(load_config(CONFIG.value))).items():
@@ -25,7 +25,7 @@ def main(_: list[str]) -> None:
 
 
 def sizes(experiment) -> dict[str, float]:
-    """Counts of the experiment's U-Net: millions of parameters, TFLOP a clip, GiB in bfloat16."""
+    """Count the U-Net's parameters in millions, TFLOP per clip, and GiB in bfloat16."""
     from lumiere_jax.models import network
     from lumiere_jax.models.stunet import spatial_params
     from lumiere_jax.text import Text
@@ -51,7 +51,7 @@ def sizes(experiment) -> dict[str, float]:
     flops = count_flops(lambda *a: net.apply(*a, **given), shapes, video, array(), text)
     return {
         "spatial parameters, millions": spatial / 1e6,
-        "temporal parameters, millions": (everything - spatial) / 1e6,
+        "video-only parameters, millions": (everything - spatial) / 1e6,
         f"forward pass of {data.clip_frames}×{data.size}×{data.size}, TFLOP": flops / 1e12,
         "weights in bfloat16, GiB": everything * 2 / 2**30,
     }

@@ -3,8 +3,8 @@ r"""Speed and memory of a stage on this machine: data, training step, sampling.
     python -m benchmarks.speed --config=configs/demo.py:base
     python -m benchmarks.speed --config=configs/bench.py:base --parts=step,forward
 
-Prints one line a figure. FLOPs are counted from the jaxpr (matrix products and convolutions,
-without rematerialisation); every timed call ends in a synchronisation, and the median counts.
+Prints a line per number. FLOPs are counted from the jaxpr (matrix products and convolutions,
+without rematerialisation); every timed call ends with a synchronisation, and the median is printed.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from absl import flags
 from lumiere_jax.one_line_errors import run
 
 CONFIG = flags.DEFINE_string("config", "configs/demo.py:base", "Configuration to measure.")
-REPEATS = flags.DEFINE_integer("repeats", 5, "Timed runs of each part; the median counts.", 1)
+REPEATS = flags.DEFINE_integer("repeats", 5, "Timed runs of each part; the median is printed.", 1)
 PARTS = flags.DEFINE_list("parts", "data,step,forward,sample", "What to measure.")
 BATCH = flags.DEFINE_integer("batch", None, "Batch size, instead of the configuration's.", 1)
 STEPS = flags.DEFINE_integer("sampler_steps", 4, "Denoising steps that are timed.", 1)
 
 
 def main(_: list[str]) -> None:
-    """Measures what --parts names."""
+    """Measure the parts that --parts names, and print a line per number."""
     from lumiere_jax.parallel import use_compilation_cache
     from lumiere_jax.training.command_line import load_config, to_experiment
 
@@ -51,7 +51,7 @@ def main(_: list[str]) -> None:
 
 
 def data(experiment) -> dict[str, float]:
-    """Clips a second that the input pipeline delivers to this process, without the device."""
+    """Measure the clips per second that the input pipeline delivers, without the device."""
     from lumiere_jax.input_pipeline import make_pipeline
 
     batch = experiment.data.batch_size
@@ -62,7 +62,7 @@ def data(experiment) -> dict[str, float]:
 
 
 def training_step(experiment) -> dict[str, float]:
-    """A step on a fixed batch, and how long the host takes to send one off."""
+    """Measure a step on a fixed batch, and the time in which the host dispatches it."""
     from lumiere_jax.parallel import global_batch, make_mesh
     from lumiere_jax.training.objective import make_objective
     from lumiere_jax.training.step import compile_step
@@ -94,7 +94,7 @@ def training_step(experiment) -> dict[str, float]:
 
 
 def forward(experiment) -> dict[str, float]:
-    """One call of the U-Net."""
+    """Measure one call of the U-Net."""
     from lumiere_jax.training.flops import count_flops
     from lumiere_jax.training.objective import make_objective
 
@@ -113,7 +113,7 @@ def forward(experiment) -> dict[str, float]:
 
 
 def sampling(experiment) -> dict[str, float]:
-    """Seconds a clip, from the time of a few denoising steps with guidance."""
+    """Measure the seconds per clip, from the time of a few denoising steps with guidance."""
     import dataclasses
 
     from lumiere_jax.sampling import Stage, StageConfig
@@ -142,7 +142,7 @@ def sampling(experiment) -> dict[str, float]:
 
 
 def fresh_state(objective, mesh):
-    """A training state with fresh weights, nothing on disk."""
+    """Create a training state with newly initialized parameters, without files."""
     from lumiere_jax.parallel import storage_shardings
     from lumiere_jax.training.optimizer import make_optimizer
     from lumiere_jax.training.state import create_state
@@ -158,7 +158,7 @@ def fresh_state(objective, mesh):
 
 
 def random_batch(experiment) -> dict[str, np.ndarray]:
-    """A batch of noise in the shape of the experiment's own."""
+    """Return a batch of random clips and tokens in the shapes of the experiment's data."""
     rng, data = np.random.default_rng(0), experiment.data
     frames = 1 if data.image_frames else data.frames
     shape = (data.batch_size, frames, data.size, data.size, 3)
@@ -170,7 +170,7 @@ def random_batch(experiment) -> dict[str, np.ndarray]:
 
 
 def network_inputs(experiment, batch: int | None = None):
-    """Random video, times and text for the U-Net."""
+    """Return random video, times and text for the U-Net."""
     from lumiere_jax.text import Text
 
     data, config = experiment.data, experiment.model
@@ -187,7 +187,7 @@ def network_inputs(experiment, batch: int | None = None):
 
 
 def median_seconds(run: Callable[[], Any]) -> float:
-    """Median time of --repeats calls."""
+    """Return the median time of --repeats calls."""
     times = []
     for _ in range(REPEATS.value):
         begun = time.perf_counter()
@@ -197,7 +197,7 @@ def median_seconds(run: Callable[[], Any]) -> float:
 
 
 def peak_memory() -> float:
-    """Largest memory so far, GiB: the device's where it keeps count, else the process's."""
+    """Return the peak memory in GiB: of the device if it reports one, else of the process."""
     statistics_of = jax.devices()[0].memory_stats() or {}
     peak = statistics_of.get("peak_bytes_in_use")
     if peak is None:

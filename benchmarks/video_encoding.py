@@ -3,7 +3,8 @@
     python -m benchmarks.video_encoding --videos=<folder> --size=128 --frames=80 --fps=16
 
 Cuts the videos of a folder into clips as `lumiere_jax.prepare` does, adds rendered ones
-(--synthetic), and prints a table for each: ratio to the raw bytes, and milliseconds a clip on one core.
+(--synthetic), and prints a table for each: ratio of the raw bytes to the encoded ones, PSNR, and
+milliseconds per clip on one core.
 """
 
 import time
@@ -18,17 +19,17 @@ from lumiere_jax.one_line_errors import run
 from lumiere_jax.preparation.folders import VIDEO_SUFFIXES
 from lumiere_jax.video import ClipConfig, VideoError, cut_clips
 
-VIDEOS = flags.DEFINE_string("videos", None, "Folder of videos; none measures rendered clips only.")
+VIDEOS = flags.DEFINE_string("videos", None, "Folder of videos; without it, rendered clips only.")
 SIZE = flags.DEFINE_integer("size", 128, "Side of the square frames, in pixels.")
 FRAMES = flags.DEFINE_integer("frames", 80, "Frames of a clip.")
-FPS = flags.DEFINE_float("fps", 16, "Frames a second.")
-CLIPS = flags.DEFINE_integer("clips", 16, "Clips to measure at most.")
+FPS = flags.DEFINE_float("fps", 16, "Frames per second.")
+CLIPS = flags.DEFINE_integer("clips", 16, "Largest number of clips to measure.")
 SYNTHETIC = flags.DEFINE_integer("synthetic", 4, "Rendered clips to measure.")
 REPEATS = flags.DEFINE_integer("repeats", 3, "Times each clip is decoded; the fastest counts.")
 
 
 def natural_clips(folder: epath.Path, settings: ClipConfig) -> Iterator[np.ndarray]:
-    """Clips [t, h, w, 3] of every video of a folder that can be read."""
+    """Yield the clips [t, h, w, 3] of all readable videos of a folder."""
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in VIDEO_SUFFIXES:
             try:
@@ -38,7 +39,7 @@ def natural_clips(folder: epath.Path, settings: ClipConfig) -> Iterator[np.ndarr
 
 
 def rendered_clip(seed: int, settings: ClipConfig) -> np.ndarray:
-    """A disc with a fading trail over a smooth ground, as the synthetic scenes have it."""
+    """Render a disc with a fading trail over a smooth background, as in the synthetic scenes."""
     rng = np.random.default_rng(seed)
     ground, colour = rng.uniform(0, 255, (2, 3))
     y, x = np.mgrid[: settings.size, : settings.size] / settings.size
@@ -54,7 +55,7 @@ def rendered_clip(seed: int, settings: ClipConfig) -> np.ndarray:
 
 
 def measure(name: str, clips: list[np.ndarray], fps: float) -> dict[str, float]:
-    """Bytes and milliseconds a clip, the ratio to raw bytes, and PSNR in dB."""
+    """Return kB and milliseconds per clip, raw bytes over encoded bytes, and PSNR in dB."""
     encoding = find_encoding(name)
     begin = time.perf_counter()
     encoded = [encoding.encode(clip, fps) for clip in clips]
@@ -89,7 +90,7 @@ def _fastest(function, *arguments) -> float:
 
 
 def report(title: str, clips: list[np.ndarray], fps: float) -> None:
-    """Prints a Markdown table."""
+    """Print a Markdown table of all encodings."""
     print(f"\n{title}: {len(clips)} clips of shape {list(clips[0].shape)}\n")
     rows = {name: measure(name, clips, fps) for name in ENCODINGS}
     columns = list(next(iter(rows.values())))
@@ -99,7 +100,7 @@ def report(title: str, clips: list[np.ndarray], fps: float) -> None:
 
 
 def main(argv: list[str]) -> None:
-    """Measures what the flags say."""
+    """Measure the clips that the flags name."""
     del argv
     settings = ClipConfig(size=SIZE.value, frames=FRAMES.value, fps=FPS.value)
     if VIDEOS.value:

@@ -1,9 +1,9 @@
-"""Every application of a model of the synthetic set, at its base's size, on a held-out scene.
+"""Run every application of a model of the synthetic set on a held-out scene, at its base's size.
 
     python -m launch.applications --model=data/demo --output=runs/demo/applications
 
-Writes an mp4, a contact sheet and a JSON of each, and `applications.png` with all of them: what was
-given in the first row of each pair, what was made of it in the second. Seconds each on a CPU.
+Writes an mp4, a contact sheet and a JSON for each, and `applications.png` with all of them, in
+pairs of rows: the input and the result. Each takes seconds on a CPU.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from lumiere_jax.video import check_output, write_contact_sheet
 
 GIVEN = Attributes(colour="green", shape="square", motion="right", background="light")
 EDITED = "a purple star moves right on a light background"
-# In the shipped style every background is blue; a prompt for a light one works against it.
+# The shipped style has blue backgrounds; a prompt for a light one contradicts it.
 STYLED = "a purple star moves up on a dark background"
 
 
 class Shown(NamedTuple):
-    """What an application was given, what it made, and what it was asked for."""
+    """Name, input and result of an application."""
 
     name: str
     given: np.ndarray | None
@@ -40,7 +40,7 @@ class Shown(NamedTuple):
 
 
 def applications(model: Lumiere, style: Style | None, **options: Any) -> Iterator[Shown]:
-    """Makes a clip of each application, one after another."""
+    """Run each application, and yield its result."""
     settings = model.cascade.base.settings
     scene = place(GIVEN, np.random.default_rng(4))
     clip = render(scene, settings.frames, settings.size)
@@ -63,7 +63,7 @@ def applications(model: Lumiere, style: Style | None, **options: Any) -> Iterato
 
 
 def main(_: list[str]) -> None:
-    """Flags in, clips out."""
+    """Run the applications of the model that the flags name."""
     logging.set_verbosity(logging.WARNING)
     values = flags.FLAGS
     check_output(values.output)
@@ -75,20 +75,20 @@ def main(_: list[str]) -> None:
 
 
 def find_style(model: epath.PathLike, asked: str | None) -> Style | None:
-    """The style asked for, or else the model's own, if it has one.
+    """Return the requested style, or else the model's own; None if it has none.
 
     Raises:
-      FileNotFoundError: the style asked for is not there.
+      FileNotFoundError: there is no such style.
     """
     own = epath.Path(model) / "style"
     return load_style(asked) if asked else load_style(own) if own.exists() else None
 
 
 def show(shown: Iterator[Shown], output: epath.Path) -> None:
-    """Saves every clip as it is made, and a sheet of all of them.
+    """Save every clip as soon as it is sampled, and then a sheet of all clips.
 
     Raises:
-      FileExistsError: one of them is there already; nothing is written over.
+      FileExistsError: the output folder is not empty.
     """
     if output.exists() and any(output.iterdir()):
         raise FileExistsError(f"--output={output} is not empty; give a new folder")
@@ -107,7 +107,7 @@ def show(shown: Iterator[Shown], output: epath.Path) -> None:
 
 
 def _fitted(given: np.ndarray, made: np.ndarray) -> np.ndarray:
-    """What was given in the middle of a white frame of the result's size."""
+    """Return the input in the middle of white frames of the result's size."""
     frame = np.full((len(given), *made.shape[1:]), 255, np.uint8)
     top, left = ((made.shape[i] - given.shape[i]) // 2 for i in (1, 2))
     frame[:, top : top + given.shape[1], left : left + given.shape[2]] = given
@@ -119,9 +119,9 @@ def _enlarged(videos: list[np.ndarray], factor: int = 2) -> list[np.ndarray]:
 
 
 def define_flags() -> None:
-    """Flags, only where this file is the program: tests import it beside others."""
+    """Define the flags, only when this file is the program: tests import it beside others."""
     define_path("model", "data/demo", "Model folder, or a training run.")
-    define_path("style", None, "Style; <model>/style where there is one by default.")
+    define_path("style", None, "Style; <model>/style by default, if there is one.")
     define_path("output", "runs/demo/applications", "Folder for the clips.")
     flags.DEFINE_integer("steps", None, "Denoising steps; the model's own by default.", 1)
 

@@ -1,4 +1,4 @@
-"""`python -m lumiere_jax.evaluate`, on a model of random weights and a few clips of 8 frames."""
+"""`python -m lumiere_jax.evaluate`, on a model of random parameters and a few clips of 8 frames."""
 
 import dataclasses
 import json
@@ -12,21 +12,23 @@ import pytest
 
 from lumiere_jax.checkpoints import Model, read_model, write_model
 from lumiere_jax.evaluation import EvaluationConfig, ResultsFolder, evaluate, table
-from lumiere_jax.evaluation.accuracy import fractions, measure
-from lumiere_jax.evaluation.heldout import rendered, spread_prompts
-from lumiere_jax.evaluation.refinement import bicubic, shrunk
+from lumiere_jax.evaluation.clips import fractions
+from lumiere_jax.evaluation.moving_shapes import MovingShapesProvider
+from lumiere_jax.evaluation.scenes import bicubic, shrunk
 from lumiere_jax.evaluation.video_distance import chosen_frames, distances, shuffled
 from lumiere_jax.lumiere import Lumiere
 from lumiere_jax.models.stunet import spatial_half, spatial_params
 from lumiere_jax.moving_shapes.captions import read_caption
 from lumiere_jax.moving_shapes.dataset import heldout_prompts
-from lumiere_jax.moving_shapes.trails import STRAIGHT
+from lumiere_jax.moving_shapes.motions import STRAIGHT
 from tests.tiny import tiny_model
+
+PROVIDER = MovingShapesProvider()
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A folder: base of 8 frames of 16×16, super-resolution to 32×32."""
+    """Write a model folder: base of 8 frames of 16×16, super-resolution to 32×32."""
     tiny = tiny_model(refined=True)
     sizes = {"base": {"frames": 8, "size": 16}, "ssr": {"size": 32, "frames": 8}}
     parts = {
@@ -40,34 +42,35 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def evaluated(model, tmp_path_factory):
-    """The folder of a finished evaluation of everything but FVD, and its results."""
+    """Evaluate everything but FVD; return the output folder and the results."""
     output = tmp_path_factory.mktemp("evaluate") / "output"
     return output, evaluate(asked(model, output, applications=True))
 
 
 def asked(model, output, **changes):
+    """Return the config of a small evaluation."""
     options = {"prompts": 2, "batch": 2, "steps": 2, "scenes": 1, "conditioning": "free"}
     return EvaluationConfig(model=str(model), output=str(output), **(options | changes))
 
 
 def flat_features(videos):
-    """As far apart as two sets' brightness and change from frame to frame."""
+    """Return the mean brightness of each clip, and its mean change from frame to frame."""
     change = np.abs(np.diff(videos.astype(float), axis=1)).mean((1, 2, 3, 4))
     return np.stack([videos.mean((1, 2, 3, 4)), change], 1)
 
 
-def test_prompts_are_held_out_and_come_again_only_after_all_others():
+def test_prompts_are_held_out_and_repeat_only_after_all_others():
     every = heldout_prompts()
-    prompts = spread_prompts(len(every) + 5, seed=0)
+    prompts = PROVIDER.prompts(len(every) + 5, seed=0)
     assert sorted(prompts[: len(every)]) == sorted(every)
-    assert prompts == spread_prompts(len(every) + 5, seed=0)
-    assert prompts[:20] == spread_prompts(20, seed=0) != spread_prompts(20, seed=1)
+    assert prompts == PROVIDER.prompts(len(every) + 5, seed=0)
+    assert prompts[:20] == PROVIDER.prompts(20, seed=0) != PROVIDER.prompts(20, seed=1)
     assert all(read_caption(prompt).split == "heldout" for prompt in prompts[:20])
 
 
 def test_a_rendered_clip_fulfils_its_prompt():
-    prompts = spread_prompts(6, seed=1)
-    rows = [measure(rendered(p, 80, 32, (0, i)), p) for i, p in enumerate(prompts)]
+    prompts = PROVIDER.prompts(6, seed=1)
+    rows = [PROVIDER.score(PROVIDER.clip(p, 80, 32, (0, i)), p) for i, p in enumerate(prompts)]
     assert set(fractions(rows).values()) == {1.0}
 
 
@@ -76,25 +79,25 @@ def test_an_evaluation_names_every_clip_and_its_protocol(evaluated):
     stored = json.loads((output / "evaluation.json").read_text())
     assert stored == results
     prompts = stored["prompts"]
-    assert [clip["prompt"] for clip in prompts["clips"]] == spread_prompts(2, seed=0)
+    assert [clip["prompt"] for clip in prompts["clips"]] == PROVIDER.prompts(2, seed=0)
     assert [clip["seed"] for clip in prompts["clips"]] == [0, 1]
     agree = [clip["agrees"]["colour"] for clip in prompts["clips"]]
     assert prompts["accuracy"]["colour"] == pytest.approx(np.mean(agree))
     protocol = prompts["protocol"]
     assert {"model": "tiny", "N": 2, "T": 8, "size": 16, "seed": 0}.items() <= protocol.items()
     assert list(protocol["samplers"]) == ["base"]
-    assert set(protocol["weights"]) == {"base", "text"}  # another encoder is another model
+    assert set(protocol["weights"]) == {"base", "text"}  # the encoder is part of the model
     assert protocol["samplers"]["base"]["steps"] == 2
     assert (output / "clips.png").exists()
 
 
-def test_what_applications_were_given_is_still_there(evaluated):
-    # Pixels that are held come back to the last bit: no PSNR, which would be infinite.
+def test_applications_keep_the_pixels_that_they_were_given(evaluated):
+    # Observed pixels are exact: no PSNR, which would be infinite.
     applications = evaluated[1]["applications"]
     assert applications["image_to_video"]["first_frame"] is None
     assert applications["cinemagraph"]["kept"] is None
     assert applications["inpaint"]["kept"] is None
-    assert applications["inpaint"]["hidden"] < 30  # random weights know nothing of it
+    assert applications["inpaint"]["hidden"] < 30  # random parameters cannot reconstruct it
     assert applications["protocol"]["conditioning"] == "free"
 
 
@@ -103,7 +106,7 @@ def test_super_resolution_stands_beside_bicubic(evaluated):
     assert refinement["protocol"]["size"] == [16, 32]
     (windows,) = refinement["protocol"]["windows"].values()
     assert windows["frames"] > windows["overlap"] > 0
-    truth = rendered(spread_prompts(1, 0)[0], 8, 32, (0, 0))
+    truth = PROVIDER.clip(PROVIDER.prompts(1, 0)[0], 8, 32, (0, 0))
     error = (bicubic(shrunk(truth, 16), 32).astype(float) - truth) ** 2
     assert refinement["bicubic"] == pytest.approx(10 * np.log10(255**2 / error.mean()))
     assert refinement["refined"] < refinement["bicubic"]
@@ -149,7 +152,7 @@ def test_an_interrupted_evaluation_makes_only_what_is_missing(
     monkeypatch.setattr(
         Lumiere, "make", lambda self, r, **o: made.append(r.seeds) or make(self, r, **o)
     )
-    # Another batch size is no other setting: a clip depends on its own seed alone.
+    # The batch size may differ: a clip depends on its own seed alone.
     again = evaluate(asked(model, tmp_path / "out", batch=3))
     assert made == [[1]]
     assert again["prompts"] == results["prompts"]
@@ -166,7 +169,7 @@ def test_results_of_other_settings_are_never_mixed(model, evaluated):
 
 def test_a_folder_of_something_else_is_left_alone(model, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(ValueError, match="holds no evaluation: name another folder"):
+    with pytest.raises(FileExistsError, match="holds no evaluation; give a new folder"):
         evaluate(asked(model, tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
@@ -192,7 +195,9 @@ def test_sections_added_later_stand_beside_those_that_are_there(tmp_path):
         ({"steps": 0}, "steps=0"),
     ],
 )
-def test_what_cannot_be_is_said_in_one_line_before_any_work(model, tmp_path, changes, message):
+def test_impossible_settings_are_refused_in_one_line_before_any_work(
+    model, tmp_path, changes, message
+):
     with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
         evaluate(dataclasses.replace(asked(model, tmp_path / "out"), **changes))
     assert "\n" not in str(caught.value)
@@ -200,10 +205,10 @@ def test_what_cannot_be_is_said_in_one_line_before_any_work(model, tmp_path, cha
 
 
 def test_fvd_stands_between_other_renderings_and_clips_out_of_order(tmp_path):
-    folder, prompts = ResultsFolder(tmp_path / "out"), spread_prompts(8, seed=0)
+    folder, prompts = ResultsFolder(tmp_path / "out"), PROVIDER.prompts(8, seed=0)
     names = [f"clip-{number:05d}" for number in range(8)]
     for number, (name, prompt) in enumerate(zip(names, prompts)):
-        folder.keep(name, rendered(prompt, 16, 16, (7, number)))
+        folder.keep(name, PROVIDER.clip(prompt, 16, 16, (7, number)))
     calls = []
 
     def features(videos):
@@ -211,11 +216,11 @@ def test_fvd_stands_between_other_renderings_and_clips_out_of_order(tmp_path):
         return flat_features(videos)
 
     options = {"seed": 0, "frames": 8, "features": features}
-    found = distances(folder, names, prompts, **options)
+    found = distances(PROVIDER, folder, names, prompts, **options)
     assert list(found) == ["generated", "rendered", "shuffled"]
     assert max(found["generated"], found["rendered"]) < 0.5 * found["shuffled"]
     assert calls == [(8, 8, 16, 16, 3)] * 4
-    assert distances(folder, names, prompts, **options) == found  # features are kept
+    assert distances(PROVIDER, folder, names, prompts, **options) == found  # features are stored
     assert len(calls) == 4
 
 

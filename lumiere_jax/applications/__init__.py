@@ -1,7 +1,7 @@
-"""What Lumiere is used for, one file each: a request becomes (text, observed, mask, start).
+"""Applications of Lumiere, a module each: a request becomes (text, observed, mask, start).
 
 Videos and images are arrays in [−1, 1] at the size of the result; `media`, `regions` and `canvas`
-make them of what people have.
+convert files, pictures and drawings to them.
 """
 
 from lumiere_jax.applications.cinemagraph import cinemagraph

@@ -1,4 +1,4 @@
-"""The larger canvas of outpainting, and where on it the video lies."""
+"""The larger canvas of outpainting, and the position of the video on it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from lumiere_jax.applications.media import Clip, resized
 
 Padding = tuple[float, float, float, float]
 """Pixels of the video to add to its left, top, right and bottom."""
-ASPECTS = (0.1, 10)  # width over height of a canvas: its memory grows with the long side
-LARGEST = 8  # sides of the video that can be added to each of its sides
+ASPECTS = (0.1, 10)  # width over height of a canvas: memory grows with its long side
+LARGEST = 8  # most padding on each side, in widths or heights of the video
 
 
 class Canvas(NamedTuple):
-    """Sizes and places in pixels of the result."""
+    """Sizes of canvas and video, and position of the video, in pixels of the result."""
 
     height: int
     width: int
@@ -38,14 +38,15 @@ def plan_canvas(
     """Return a canvas whose short side is `size`, and whose long side is a multiple of `unit`.
 
     Args:
-      height, width: of the video.
-      size: of the model's result.
-      unit: see `Cascade.unit`.
-      padding: what to add to the video; or
-      aspect: width over height of the canvas, the whole video in its middle.
+      height, width: size of the video in pixels.
+      size: short side of the model's result in pixels.
+      unit: number that divides the sides of the canvas, from `Cascade.unit`.
+      padding: pixels of the video to add on each of its sides; None if `aspect` is given.
+      aspect: width over height of a canvas with the video in its middle; None if `padding` is
+        given.
 
     Raises:
-      ValueError: neither or both, nothing to add, or a canvas far larger than the video.
+      ValueError: neither or both are given, nothing is added, or the canvas is too large.
     """
     if (padding is None) == (aspect is None):
         raise ValueError(
@@ -63,7 +64,7 @@ def plan_canvas(
     rows, columns = (
         max(round(side * scale / unit), size // unit) * unit for side in (full_height, full_width)
     )
-    # Rounding the canvas must not stretch the video: what is left over goes to the border.
+    # Rounding the canvas must not stretch the video: the remainder goes to the border.
     video_height = min(max(round(height * scale), 1), rows)
     video_width = min(max(round(width * scale), 1), columns)
     if (video_height, video_width) == (rows, columns):
@@ -84,7 +85,7 @@ def plan_canvas(
 def place(
     clip: Clip, canvas: Canvas
 ) -> tuple[UInt8[np.ndarray, "t height width 3"], Bool[np.ndarray, "height width"]]:
-    """Return the clip on its canvas (grey where nothing is known), and where it is."""
+    """Return the clip on its canvas, grey elsewhere, and the mask of its pixels."""
     rows = slice(canvas.top, canvas.top + canvas.video_height)
     columns = slice(canvas.left, canvas.left + canvas.video_width)
     painted = np.full((len(clip), canvas.height, canvas.width, 3), 127, np.uint8)
@@ -95,12 +96,12 @@ def place(
 
 
 def _check_padding(padding: Padding, height: int, width: int) -> None:
-    """Raise a ValueError unless it adds something, and leaves the video a fair part of it."""
+    """Raise a ValueError unless the padding adds pixels, and not too many for the video."""
     shown = ",".join(map(str, padding))
     if len(padding) != 4 or not all(isinstance(p, int | float | np.number) for p in padding):
         raise ValueError(f"--padding={shown}: give left,top,right,bottom in pixels")
     shown = ",".join(f"{p:g}" for p in padding)
-    # What is far larger than the video is made of nothing, at the memory of its size.
+    # A far larger canvas has little of the video to follow, and memory grows with its size.
     most = tuple(LARGEST * side for side in (width, height, width, height))
     if not all(0 <= added <= bound for added, bound in zip(padding, most)) or not any(padding):
         raise ValueError(
@@ -132,5 +133,5 @@ def _to_aspect(height: int, width: int, aspect: float) -> Padding:
 
 
 def _share(before: float, after: float, pixels: int) -> int:
-    """Return how many of the border's pixels lie before the video."""
+    """Return the number of the border's pixels before the video, in proportion to the padding."""
     return round(pixels * before / (before + after)) if before + after else pixels // 2

@@ -21,15 +21,16 @@ def cinemagraph(
     conditioning: Conditioning | None = "trained",
     **options: Any,
 ) -> Request:
-    """The request for clips of a still that moves inside a region.
+    """Build the request for clips of a still that moves inside a region.
 
     Args:
-      prompts, seeds: one a clip.
-      image: every frame of the observed video.
-      region: what moves. The first frame is observed all over, the others outside of it.
-      frames: of each clip.
-      conditioning: see `Request`.
-      **options: of `Request`: negative.
+      prompts, seeds: prompt and seed of each clip.
+      image: still, every frame of the observed video.
+      region: True at the pixels that move: the first frame is observed whole, the others outside of
+        the region.
+      frames: frames of each clip.
+      conditioning: use of the observed video, see `Request`.
+      **options: further fields of `Request`: negative.
     """
     mask = np.broadcast_to(~region[None, None, ..., None], (1, frames, *region.shape, 1))
     mask = mask.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Continuation: the last frames of a clip are the first of the next one (beyond the paper)."""
+"""Continuation: the last frames of a clip are the first ones of the next (not in the paper)."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ def continuation(
     conditioning: Conditioning | None = "trained",
     **options: Any,
 ) -> Request:
-    """The request for clips that begin with given frames.
+    """Build the request for clips that begin with given frames.
 
     Args:
-      prompts, seeds: one a clip.
-      beginning: the first k frames of every clip.
-      frames: of each clip, those k among them.
-      conditioning: see `Request`.
-      **options: of `Request`: negative, shots.
+      prompts, seeds: prompt and seed of each clip.
+      beginning: first k frames of every clip.
+      frames: frames of each clip, including those k.
+      conditioning: use of the observed video, see `Request`.
+      **options: further fields of `Request`: negative, shots.
 
     Raises:
-      ValueError: nothing would be left to make.
+      ValueError: the given frames fill the whole clip.
     """
     keep = len(beginning)
     if keep >= frames:
         raise ValueError(
-            f"--keep={keep} leaves nothing to make of --frames={frames}: "
+            f"--keep={keep} leaves no frame to generate of --frames={frames}: "
             f"use --keep={max(frames // 2, 1)}"
         )
     observed = np.zeros((1, frames, *beginning.shape[1:]), np.float32)

@@ -21,16 +21,16 @@ def image_to_video(
     conditioning: Conditioning | None = "trained",
     **options: Any,
 ) -> Request:
-    """The request for clips that begin with an image.
+    """Build the request for clips that begin with an image.
 
     Args:
-      prompts, seeds: one a clip.
-      image: frame 0 of every clip; the others are blank.
-      frames: of each clip.
-      strength: where given, denoising starts from the image, repeated and noised to this level,
-        instead of from noise: the lower, the stiller the clip.
-      conditioning: see `Request`.
-      **options: of `Request`: negative, shots.
+      prompts, seeds: prompt and seed of each clip.
+      image: frame 0 of every clip, the only one that is observed.
+      frames: frames of each clip.
+      strength: noise level in (0, 1] of the repeated image, from which denoising then starts: lower
+        levels give less motion; None to start from noise.
+      conditioning: use of the observed video, see `Request`.
+      **options: further fields of `Request`: negative, shots.
     """
     observed = np.zeros((1, frames, *image.shape), np.float32)
     observed[:, 0] = image

@@ -1,4 +1,4 @@
-"""Inpainting and outpainting: all of a video is observed but what is to be made anew."""
+"""Inpainting and outpainting: a video is observed except for the region to generate."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def inpaint(
     conditioning: Conditioning | None = "trained",
     **options: Any,
 ) -> Request:
-    """The request for a video whose region is made anew (Lumiere, section 4).
+    """Build the request for a video with a generated region (Lumiere, section 4).
 
     Args:
-      prompts, seeds: one a clip.
-      video: what is observed outside of the region.
-      region: what is to be made.
-      conditioning: see `Request`.
-      **options: of `Request`: negative.
+      prompts, seeds: prompt and seed of each clip.
+      video: observed video; its pixels inside the region are ignored.
+      region: True at the pixels to generate.
+      conditioning: use of the observed video, see `Request`.
+      **options: further fields of `Request`: negative.
     """
     mask = (~region[None, ..., None]).astype(np.float32)
     options |= {"observed": video * mask, "mask": mask, "conditioning": conditioning}
@@ -41,14 +41,14 @@ def outpaint(
     conditioning: Conditioning | None = "trained",
     **options: Any,
 ) -> Request:
-    """The request for a video inside of a larger canvas, the rest of which is made.
+    """Build the request for a video inside a larger canvas, the rest of which is generated.
 
     Args:
-      prompts, seeds: one a clip.
-      canvas: the video in its place, see `canvas.place`; not necessarily square.
-      known: where it is.
-      conditioning: see `Request`.
-      **options: of `Request`: negative.
+      prompts, seeds: prompt and seed of each clip.
+      canvas: video in its place, from `canvas.place`; not necessarily square.
+      known: True at the pixels of the video.
+      conditioning: use of the observed video, see `Request`.
+      **options: further fields of `Request`: negative.
     """
     region = np.broadcast_to(~known, canvas.shape[:-1])
     return inpaint(prompts, seeds, canvas, region, conditioning=conditioning, **options)

@@ -1,12 +1,12 @@
-"""Read the masks that people have: pictures, animations, videos and arrays, as one region.
+"""Read masks (pictures, animations, videos and arrays) as one region.
 
-White is the region. A mask has one rule, whatever it comes from:
-  - a pixel belongs to it whose mean over the channels is above half of the depth;
-  - integers of 0 and 1 alone (labels) are taken as black and white; not so in a video file, whose
+White is the region. The same rules apply to every kind of mask:
+  - a pixel belongs to the region if its mean over the channels is above half of the full scale;
+  - values of 0 and 1 only (labels) are read as black and white; except in a video file, whose
     compression leaves such values in black;
-  - where parts are transparent, only what is painted (alpha above half) can belong to it. If that
-    is of one colour, whichever, or white throughout, all that is painted is the region; if it is
-    black and white, the white is. Anything else is no mask but a picture with a hole.
+  - if parts are transparent, only opaque pixels (alpha above half) can belong to the region. If
+    they are all white or all of one colour, they are the region; if they are black and white, the
+    white ones are. Anything else is refused as a picture with a hole, not a mask.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from lumiere_jax.video.animations import is_animated, picture_format
 from lumiere_jax.video.pixels import Pixels, array_pixels
 
 FLAG = "--mask"
-SAME_COLOUR = 12.0  # standard deviation of the levels of one colour, as lossy files store it
+SAME_COLOUR = 12.0  # largest standard deviation of one colour's levels in lossy files
 BETWEEN = (64, 191)  # levels that are neither black nor white
-MOST_BETWEEN = 0.25  # of what is painted: soft edges are
+MOST_BETWEEN = 0.25  # largest fraction of such levels among opaque pixels: soft edges have them
 
 
 class _Paint(NamedTuple):
-    """Level of every pixel (mean of its channels), how opaque it is, and the lightest colour."""
+    """Level (mean of the channels) and alpha of every pixel, and the lightest colour."""
 
     level: UInt8[np.ndarray, "t h w"]
     alpha: UInt8[np.ndarray, "t h w"] | None
@@ -52,14 +52,14 @@ def open_mask(
 
     Args:
       mask: a path or PIL image (a picture, or an animated GIF, WebP or PNG), the path of a video,
-        a list of pictures, or an array [h, w], [t, h, w], [h, w, c], [t, h, w, c]. What is longer
-        than the clip is read to the clip's end.
+        a list of pictures, or an array [h, w], [t, h, w], [h, w, c], [t, h, w, c]. Frames after
+        the clip's last one are ignored.
       shape: [t, h, w] of the clip; t = 1 for an image.
-      frame_rate: that moving masks are resampled to.
+      frame_rate: frames per second to which animations and videos are resampled.
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: of another size, shorter than the clip, or no mask.
+      ValueError: a mask of another size or shorter than the clip, an empty one, or not a mask.
     """
     paint = _opened(mask, shape, frame_rate)
     if len(paint.level) != 1 and len(paint.level) < shape[0]:
@@ -72,13 +72,13 @@ def open_mask(
     if not region.any():
         raise ValueError(
             f"--mask marks nothing: its largest value is {level.max()} of 255"
-            f"{_say_colour(paint.lightest)}; paint white what is to be made or to move"
+            f"{_say_colour(paint.lightest)}; paint white the region to generate or to move"
         )
     return region
 
 
 def _opened(mask: Any, shape: tuple[int, int, int], frame_rate: float) -> _Paint:
-    """Read the mask's frames, whose size is compared before the second is decoded."""
+    """Read the mask's frames, comparing the size before the second frame is decoded."""
     if isinstance(mask, list | tuple):
         return _paint([open_frames(mask[: shape[0]], FLAG, labels=True)], shape)
     if is_array(mask):
@@ -100,7 +100,7 @@ def _opened(mask: Any, shape: tuple[int, int, int], frame_rate: float) -> _Paint
 
 
 def _array(mask: np.ndarray, shape: tuple[int, int, int]) -> Pixels:
-    """Tell [t, h, w] from [h, w, c] by the size of the clip."""
+    """Return an array as pixels, distinguishing [t, h, w] from [h, w, c] by the clip's size."""
     if mask.ndim not in (2, 3, 4):
         raise ValueError(f"--mask: an array of shape {mask.shape}, expected [h, w] or [t, h, w]")
     pictures = mask.shape[:2] == shape[1:] or mask.shape[-1] <= 4
@@ -110,7 +110,7 @@ def _array(mask: np.ndarray, shape: tuple[int, int, int]) -> Pixels:
 
 
 def _paint(frames: Iterable[Pixels], shape: tuple[int, int, int], labels: bool = True) -> _Paint:
-    """Keep a byte or two a pixel of frames [h, w, 3], or of clips [t, h, w, 3]."""
+    """Reduce frames [h, w, 3] or clips [t, h, w, 3] to one or two bytes per pixel."""
     levels, alphas, lightest = [], [], (0, 0, 0)
     for pixels in frames:
         _check_size(pixels.colour.shape[-3:-1], shape)
@@ -131,12 +131,12 @@ def _paint(frames: Iterable[Pixels], shape: tuple[int, int, int], labels: bool =
 
 
 def _painted(level: np.ndarray, alpha: np.ndarray) -> Bool[np.ndarray, "t h w"]:
-    """Return the region of a mask that is transparent in parts; see the module's rules."""
+    """Return the region of a mask with transparent parts; see the module's rules."""
     painted = alpha > 127
     if not painted.any():
         raise ValueError(
-            f"--mask marks nothing: nothing of it is opaque (its largest alpha is {alpha.max()} "
-            "of 255); paint white what is to be made or to move"
+            f"--mask marks nothing: no pixel is opaque (the largest alpha is {alpha.max()} of 255);"
+            " paint white the region to generate or to move"
         )
     levels = level[painted]
     light, dark = levels > 127, levels <= 127
@@ -146,7 +146,7 @@ def _painted(level: np.ndarray, alpha: np.ndarray) -> Bool[np.ndarray, "t h w"]:
     if between > MOST_BETWEEN:
         raise ValueError(
             "--mask is transparent in parts, and the rest holds many colours, as a picture with a "
-            "hole does; paint white on black what is to be made or to move"
+            "hole does; paint white on black the region to generate or to move"
         )
     return painted if dark.all() else painted & (level > 127)
 

@@ -1,9 +1,9 @@
-"""What people have (paths, NumPy, PIL) as frames of one size.
+"""Read users' media (paths, NumPy arrays, PIL images) as frames of one size.
 
-All of it comes in by `video.images`, `video.animations` and `video.pixels`, so that a path, the PIL
-image and the array of one picture are the same pixels. Pictures are fitted in one way everywhere:
-the short side is resized to the size of the result, and the centre square kept. Regions go through
-the same crop, so they are drawn on the picture as it is.
+All of it is read by `video.images`, `video.animations` and `video.pixels`, so that the path, the
+PIL image and the array of a picture give the same pixels. Pictures are always fitted in the same
+way: the short side is resized to the size of the result, and the centre square is kept. Regions are
+cropped in the same way, so users draw them on the original picture.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ def open_image(image: Any, flag: str = "--image") -> Picture:
     """Return a picture at its own size, upright, in sRGB, white where it is transparent.
 
     Args:
-      image: a path, a PIL image, or an array [h, w] or [h, w, 1 … 4] of any depth; of an
-        animation, the first frame. `video.pixels` says how depths are scaled.
-      flag: how the user names it.
+      image: a path, a PIL image, or an array [h, w] or [h, w, 1 … 4] of any depth, scaled as
+        `video.pixels` describes; of an animation, the first frame is read.
+      flag: command-line flag that error messages name.
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: nothing that can be shown, or larger than the limits.
+      ValueError: not a picture, or larger than the limits.
     """
     return open_pixels(image, flag).on_white()
 
@@ -71,10 +71,10 @@ def open_clip(
     Args:
       video: a path of a video or of an animated GIF, WebP or PNG; an array [t, h, w] or
         [t, h, w, 1 … 4]; or a list of pictures of one size, one a frame.
-      frame_rate: that files are resampled to, by timestamp.
-      frames: how many to read at most, from the start; or
-      last: how many to read at most, up to the end.
-      flag: how the user names it.
+      frame_rate: frames per second to which files are resampled, by timestamp.
+      frames: largest number of frames to read from the start; all when None.
+      last: number of frames to keep from the end; all when None.
+      flag: command-line flag that error messages name.
 
     Raises:
       FileNotFoundError: no such file.
@@ -93,7 +93,7 @@ def open_clip(
             wanted = wanted if last is None else collections.deque(wanted, maxlen=last)
             return collect(wanted, expected=frames or last or 0)
         if isinstance(video, Image.Image) or picture_format(video):
-            raise ValueError(f"{describe(video)} is one picture, and no video")
+            raise ValueError(f"{describe(video)} is one picture, not a video")
         options = {"frames": frames, "last": last, "square_pixels": True, "limits": LIMITS}
         return read_video(video, fps=frame_rate, **options)[0]
 
@@ -102,10 +102,10 @@ def open_frames(pictures: Any, flag: str, *, labels: bool = False) -> Pixels:
     """Return a list of pictures of one size as one clip [t, h, w, 3] and its alpha [t, h, w].
 
     Raises:
-      ValueError: none, or of two sizes.
+      ValueError: an empty list, or pictures of different sizes.
     """
     if not len(pictures):
-        raise ValueError(f"{flag} is a list of no pictures")
+        raise ValueError(f"{flag} is an empty list of pictures")
     arrays = [np.asarray(p) for p in pictures if is_array(p)]
     if len(arrays) == len(pictures) and len({(a.shape, a.dtype) for a in arrays}) == 1:
         clip = np.stack(arrays)
@@ -140,12 +140,12 @@ def _part(clip: Clip, frames: int | None, last: int | None) -> Clip:
 
 
 def is_array(media: Any) -> bool:
-    """Return whether NumPy can read it as pixels: its own arrays, JAX's, a tensor on the CPU."""
+    """Return whether NumPy can read it as pixels: an array of NumPy or JAX, or a CPU tensor."""
     return hasattr(media, "__array__") and not isinstance(media, Image.Image)
 
 
 def check_path(media: Any, flag: str, example: str) -> None:
-    """Raise a ValueError that names the flag for what is no path of a file."""
+    """Raise a ValueError that names the flag unless `media` is the path of a file."""
     if media is None:
         raise ValueError(f"{flag} is missing: name a file, such as {flag}={example}")
     if not isinstance(media, str) and not hasattr(media, "__fspath__"):
@@ -153,7 +153,7 @@ def check_path(media: Any, flag: str, example: str) -> None:
             f"{flag} is of type {type(media).__name__}; give a path, a PIL image or an array"
         )
     if str(media).startswith(("http://", "https://", "ftp://", "data:")) or "\0" in str(media):
-        raise ValueError(f"{flag}={media!s:.80} is no path: download it, and name the file")
+        raise ValueError(f"{flag}={media!s:.80} is not a path: download it, and name the file")
 
 
 def crop(clip: Clip, size: int) -> UInt8[np.ndarray, "t size size 3"]:
@@ -162,7 +162,7 @@ def crop(clip: Clip, size: int) -> UInt8[np.ndarray, "t size size 3"]:
 
 
 def crop_region(region: Bool[np.ndarray, "t h w"], size: int) -> Bool[np.ndarray, "t size size"]:
-    """Return the region after the same fit; a pixel that it touches belongs to it."""
+    """Return the region after the same fit; pixels that it touches belong to it."""
     height, width = region.shape[1:]
     side = min(height, width)
     left, top = (width - side) / 2, (height - side) / 2
@@ -176,7 +176,7 @@ def crop_region(region: Bool[np.ndarray, "t h w"], size: int) -> Bool[np.ndarray
 
 
 def resized(clip: Clip, height: int, width: int) -> UInt8[np.ndarray, "t height width 3"]:
-    """Return every frame at that size, antialiased."""
+    """Return every frame resized to height × width, antialiased."""
     options = {"size": (width, height), "resample": Image.Resampling.BICUBIC}
     return np.stack(
         [np.asarray(Image.fromarray(frame).resize(**options)) for frame in map(_contiguous, clip)]
@@ -199,7 +199,7 @@ def named(flag: str) -> Iterator[None]:
 
 
 def describe(media: Any) -> Any:
-    """Return what the recipe says of it: the path, or that it was an array."""
+    """Return the description of a medium in a clip's JSON: its path, or its type and shape."""
     if media is None:
         return None
     if isinstance(media, str) or hasattr(media, "__fspath__"):

@@ -1,6 +1,6 @@
 """Regions that a user draws: mask images and videos, boxes, polygons, in pixels of the picture.
 
-Regions are what is to be made or to move; everything else is kept. Several are one region together.
+A region is generated or moves; all other pixels are kept. Several regions are joined.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lumiere_jax.applications.media import crop_region
 Region = Bool[np.ndarray, "t h w"]
 Box = Sequence[float]
 Polygon = Sequence[Sequence[float]]
-FARTHEST = 16  # sides of the picture that a corner may lie away from it
+FARTHEST = 16  # largest absolute coordinate of a corner, in long sides of the picture
 
 
 def open_region(
@@ -30,19 +30,20 @@ def open_region(
     boxes: Sequence[Box] = (),
     polygons: Sequence[Polygon] = (),
 ) -> Bool[np.ndarray, "t size size"]:
-    """Return the region on a clip, fitted as the clip is.
+    """Return the region on a clip, fitted to the model's size as the clip is.
 
     Args:
       shape: [t, h, w] of the clip before it is fitted; t = 1 for an image.
-      size: of the square that it is fitted to.
-      frame_rate: that mask videos are resampled to.
-      mask: white where the region is: a picture, or a video of as many frames as the clip; see
+      size: pixels per side of the square that the clip is fitted to.
+      frame_rate: frames per second to which mask videos are resampled.
+      mask: mask, white in the region: a picture, or a video of as many frames as the clip; see
         `masks.open_mask`.
-      boxes: (left, top, right, bottom) each.
-      polygons: corners (x, y) each, three or more.
+      boxes: boxes (left, top, right, bottom), in pixels of the clip.
+      polygons: lists of three or more corners (x, y), in pixels of the clip.
 
     Raises:
-      ValueError: no region, one that is empty or everything, of another size, or off the picture.
+      ValueError: no region, one that is empty, everything or off the picture, or a mask of another
+        size.
     """
     if mask is None and not len(boxes) and not len(polygons):
         raise ValueError(
@@ -66,9 +67,9 @@ def open_region(
 def _check(region: Region, flag: str, where: str) -> None:
     paint, leave = ("paint white", "leave black") if flag == "--mask" else ("mark", "leave out")
     if not region.any():
-        raise ValueError(f"{flag} marks nothing{where}: {paint} what is to be made or to move")
+        raise ValueError(f"{flag} marks nothing{where}: {paint} the region to generate or to move")
     if region.all():
-        raise ValueError(f"{flag} marks everything{where}: {leave} what is to be kept")
+        raise ValueError(f"{flag} marks everything{where}: {leave} the pixels to keep")
 
 
 def _box(box: Box, height: int, width: int) -> Bool[np.ndarray, "h w"]:
@@ -78,8 +79,8 @@ def _box(box: Box, height: int, width: int) -> Bool[np.ndarray, "h w"]:
     left, top, right, bottom = places.round().astype(int)
     if not (0 <= left < right <= width and 0 <= top < bottom <= height):
         raise ValueError(
-            f"--box={_joined(box)} is no box on a picture of {width}×{height} pixels; the whole "
-            f"of it is --box=0,0,{width},{height}"
+            f"--box={_joined(box)} is not a box on a picture of {width}×{height} pixels; the whole "
+            f"picture is --box=0,0,{width},{height}"
         )
     region = np.zeros((height, width), bool)
     region[top:bottom, left:right] = True
@@ -96,7 +97,7 @@ def _polygon(corners: Polygon, height: int, width: int) -> Bool[np.ndarray, "h w
 
 
 def _places(values: Any, flag: str, height: int, width: int) -> Float[np.ndarray, "..."]:
-    """Return places in pixels; raise a ValueError for what drawing could not handle."""
+    """Return coordinates in pixels; raise a ValueError for others than finite, moderate numbers."""
     farthest = FARTHEST * max(height, width)
     try:
         places = np.asarray(values, float)
@@ -105,8 +106,8 @@ def _places(values: Any, flag: str, height: int, width: int) -> Float[np.ndarray
         near = False
     if not near:
         raise ValueError(
-            f"{flag}={_joined(values)}: every number is a place in pixels, from -{farthest} to "
-            f"{farthest} for a picture of {width}×{height}"
+            f"{flag}={_joined(values)}: every number is a coordinate in pixels, from -{farthest} "
+            f"to {farthest} for a picture of {width}×{height}"
         )
     return places
 

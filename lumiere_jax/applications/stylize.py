@@ -1,7 +1,7 @@
-"""Stylised generation: text-to-video with spatial weights on the way to a style's.
+"""Stylised generation: text-to-video with spatial parameters interpolated towards a style's.
 
-The request is that of text-to-video. What changes are the weights of the base, and of those only
-the spatial half (Lumiere, section 4): motion is what the base has learnt.
+The request is that of text-to-video. Only the spatial parameters of the base change (Lumiere,
+section 4); its temporal parameters, and with them the motion, stay.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from lumiere_jax.sampling.request import Request
 
 
 def stylize(prompts: Sequence[str], seeds: Sequence[int], **options: Any) -> Request:
-    """The request for clips in a style; see `text_to_video`."""
+    """Build the request for clips in a style; see `text_to_video`."""
     return text_to_video(prompts, seeds, **options)
 
 
 def styled(cascade: Cascade, style: Style, alpha: float) -> dict[str, Params]:
-    """The weights to make them with, for `Cascade.sample`: `alpha` of the way to the style."""
+    """Return the base's parameters for `Cascade.sample`, interpolated by `alpha` to the style's."""
     return {cascade.base.name: stylize_params(cascade.base.params, style, alpha)}

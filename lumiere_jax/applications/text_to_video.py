@@ -9,11 +9,11 @@ from lumiere_jax.sampling.request import Request
 
 
 def text_to_video(prompts: Sequence[str], seeds: Sequence[int], **options: Any) -> Request:
-    """The request for clips of these prompts.
+    """Build the request for clips of these prompts.
 
     Args:
-      prompts, seeds: one a clip.
-      **options: of `Request`: negative (what not to show), frames (more than the base was trained
-        on are made window by window), shots (for each clip, prompts that follow one another).
+      prompts, seeds: prompt and seed of each clip.
+      **options: further fields of `Request`: negative (content to avoid), frames (more than the
+        base was trained on are sampled in windows), shots (consecutive prompts within each clip).
     """
     return Request(prompts=prompts, seeds=seeds, **options)

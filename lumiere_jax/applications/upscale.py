@@ -1,4 +1,4 @@
-"""Super-resolution of a clip that is there already: the cascade without its base."""
+"""Super-resolution of an existing clip: the cascade without its base."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def upscale(
     video: Float[np.ndarray, "t h w 3"],
     **options: Any,
 ) -> Request:
-    """The request for a finer version of a clip.
+    """Build the request for a version of a clip at higher resolution.
 
     Args:
-      prompts, seeds: one a clip; what the clip shows.
-      video: at the base's size.
-      **options: of `Request`: negative.
+      prompts, seeds: prompt, a description of the clip, and seed of each result.
+      video: clip at the base's size.
+      **options: further fields of `Request`: negative.
     """
     return Request(prompts=prompts, seeds=seeds, low_resolution=video[None], **options)

@@ -1,4 +1,4 @@
-"""The order of an evaluation: check everything, write down the protocol, then do the work."""
+"""The order of an evaluation: check everything, write the protocols, then measure."""
 
 from __future__ import annotations
 
@@ -6,80 +6,89 @@ from typing import Any
 
 import numpy as np
 
-from lumiere_jax.evaluation.accuracy import accuracy_of_clips
-from lumiere_jax.evaluation.clips import make_clips
-from lumiere_jax.evaluation.conditioned import application_numbers, check_conditioning
-from lumiere_jax.evaluation.heldout import spread_prompts
-from lumiere_jax.evaluation.protocols import protocols_of
-from lumiere_jax.evaluation.refinement import refinement_numbers
+from lumiere_jax.evaluation.clips import Provider, make_clips, score_clips
+from lumiere_jax.evaluation.config import EvaluationConfig, protocols_of
+from lumiere_jax.evaluation.moving_shapes import MovingShapesProvider
 from lumiere_jax.evaluation.results_folder import ResultsFolder
-from lumiere_jax.evaluation.settings import EvaluationConfig
-from lumiere_jax.evaluation.video_distance import Features, distances
+from lumiere_jax.evaluation.scenes import (
+    check_conditioning,
+    measure_applications,
+    measure_refinement,
+)
+from lumiere_jax.evaluation.video_distance import Features, distances, i3d_features
 from lumiere_jax.lumiere import Lumiere
 from lumiere_jax.only_writer import only_writer
 from lumiere_jax.video.contact_sheet import write_contact_sheet
 
 SHEET_CLIPS = 16
-FRAMES_A_ROW, FRAME_SCALE = 4, 4  # of single frames
+FRAMES_A_ROW, FRAME_SCALE = 4, 4  # on the sheet of an image model
 
 
-def evaluate(settings: EvaluationConfig) -> dict[str, Any]:
-    """Makes what is missing, measures, and writes evaluation.json and a contact sheet.
+def evaluate(settings: EvaluationConfig, provider: Provider | None = None) -> dict[str, Any]:
+    """Sample the clips that are missing, measure them, write evaluation.json and a contact sheet.
 
     Args:
-      settings: what to measure.
+      settings: quantities to measure, and settings of the sampler.
+      provider: prompts, reference clips and scores; the synthetic set's when None.
 
     Returns:
-      The sections measured; of each "protocol" and numbers, see the functions of its file.
+      The sections by name, each with its "protocol" and the numbers of the function measuring it.
 
     Raises:
-      FileNotFoundError: no such model, or FVD without weights.
+      FileNotFoundError: there is no such model, or no checkpoint of I3D.
       ValueError: settings that do not fit the model, or an output folder of other settings.
       BlockingIOError: another evaluation is writing there.
     """
+    provider = provider or MovingShapesProvider()
     folder = ResultsFolder(settings.output)
     whole = Lumiere.load(settings.model)
     model = whole if settings.stages == "all" else whole.base_alone()
     _check(settings, whole)
-    features = _i3d(settings) if settings.fvd else None
-    protocols = protocols_of(settings, whole, model)
+    features = None
+    if settings.fvd:
+        features = i3d_features(settings.fvd_frames, settings.resize, settings.i3d_weights)
+    protocols = protocols_of(settings, whole, model, provider.reference)
     with only_writer(folder.path, f"--output={folder.path}"):
         folder.claim(protocols)
-        results = _measure(settings, whole, model, folder, protocols, features)
+        results = _measure(settings, provider, whole, model, folder, protocols, features)
         folder.write(results)
     return results
 
 
 def _measure(
     settings: EvaluationConfig,
+    provider: Provider,
     whole: Lumiere,
     model: Lumiere,
     folder: ResultsFolder,
     protocols: dict[str, Any],
     features: Features | None,
 ) -> dict[str, Any]:
-    """Make what is missing, and return the numbers of every section with its protocol."""
-    prompts = spread_prompts(settings.prompts, settings.seed)
+    """Sample what is missing, and return the numbers of every section with its protocol."""
+    seed = settings.seed
+    prompts = provider.prompts(settings.prompts, seed)
     names = _clips(settings, model, folder, prompts)
-    results: dict[str, Any] = {"prompts": accuracy_of_clips(folder, names, prompts, settings.seed)}
+    results: dict[str, Any] = {"prompts": score_clips(provider, folder, names, prompts, seed)}
     if settings.fvd:
-        options = {"seed": settings.seed, "frames": settings.fvd_frames, "features": features}
-        results["fvd"] = distances(folder, names, prompts, **options)
-    shared = {"scenes": settings.scenes, "seed": settings.seed}
+        options = {"seed": seed, "frames": settings.fvd_frames, "features": features}
+        results["fvd"] = distances(provider, folder, names, prompts, **options)
+    shared = {"scenes": settings.scenes, "seed": seed}
     if "applications" in protocols:
         alone = whole.base_alone()
         options = {"conditioning": settings.conditioning, "samplers": settings.samplers(alone)}
-        results["applications"] = application_numbers(alone, folder, **shared, **options)
+        numbers = measure_applications(provider, alone, folder, **shared, **options)
+        results["applications"] = numbers
     if "refinement" in protocols:
         samplers = settings.samplers(whole)
-        results["refinement"] = refinement_numbers(whole, folder, **shared, samplers=samplers)
+        numbers = measure_refinement(provider, whole, folder, **shared, samplers=samplers)
+        results["refinement"] = numbers
     return {name: {"protocol": protocols[name]} | numbers for name, numbers in results.items()}
 
 
 def _clips(
     settings: EvaluationConfig, model: Lumiere, folder: ResultsFolder, prompts: list[str]
 ) -> list[str]:
-    """Makes the clips and the sheet of the first; returns their names in the folder."""
+    """Sample the clips, write a sheet of the first ones, and return their names in the folder."""
     options = {"batch": settings.batch, "samplers": settings.samplers(model)}
     names = make_clips(model, folder, prompts, seed=settings.seed, **options)
     sheet = folder.path / "clips.png"
@@ -90,7 +99,10 @@ def _clips(
 
 
 def _rows(shown: list[np.ndarray], prompts: list[str]) -> tuple[list[np.ndarray], list[str]]:
-    """A row for each clip; single frames share one, enlarged so that their prompts fit below."""
+    """Return the rows of the sheet and their labels, a row for each clip.
+
+    Single frames share rows, enlarged so that their prompts fit below.
+    """
     if shown[0].shape[0] > 1:
         return shown, prompts
     frames = np.concatenate(shown).repeat(FRAME_SCALE, 1).repeat(FRAME_SCALE, 2)
@@ -102,7 +114,7 @@ def _rows(shown: list[np.ndarray], prompts: list[str]) -> tuple[list[np.ndarray]
 
 
 def _check(settings: EvaluationConfig, model: Lumiere) -> None:
-    """Everything that would otherwise fail after an hour of sampling."""
+    """Raise a ValueError for settings that would otherwise fail after an hour of sampling."""
     base = model.cascade.base
     if base.network.config.temporal is None and (settings.applications or settings.fvd):
         flag = "--applications" if settings.applications else "--fvd"
@@ -117,16 +129,3 @@ def _check(settings: EvaluationConfig, model: Lumiere) -> None:
             f"--fvd_frames={settings.fvd_frames}: the model makes {base.settings.frames}; "
             f"use --fvd_frames={min(16, base.settings.frames)}"
         )
-
-
-def _i3d(settings: EvaluationConfig) -> Features:
-    from lumiere_jax.metrics.i3d import SHORTEST, i3d_logits
-    from lumiere_jax.metrics.i3d_weights import read_i3d_weights
-
-    if settings.fvd_frames < SHORTEST:
-        raise ValueError(
-            f"--fvd_frames={settings.fvd_frames}: I3D needs {SHORTEST} or more; --fvd_frames=16"
-        )
-    read_i3d_weights(settings.i3d_weights)  # are they there?
-    options = {"resize": settings.resize, "weights": settings.i3d_weights, "progress": True}
-    return lambda videos: i3d_logits(videos, **options)

@@ -1,7 +1,7 @@
-"""The folder of an evaluation: what was made so far, and under which settings.
+"""The folder of an evaluation: clips and features made so far, and the settings they depend on.
 
 settings.json     the protocol of every section, written before its work begins
-arrays/*.npz      clips and features; what is there is not made again
+arrays/*.npz      clips and features; those that exist are not computed again
 evaluation.json   the results
 """
 
@@ -19,60 +19,57 @@ from etils import epath
 from lumiere_jax.json_files import read_json
 from lumiere_jax.only_writer import NAME as LOCK
 from lumiere_jax.structure import flatten
-from lumiere_jax.video.new_file import check_output, new_file, replaced_file
+from lumiere_jax.video.new_file import check_output, new_file, refuse_full, replaced_file
 
 Section = Mapping[str, Any]
 
 
 class ResultsFolder:
-    """Keeps arrays and results; results of other settings are never mixed or written over.
+    """Arrays and results on disk; results of other settings are never mixed or overwritten.
 
     Attributes:
       path: the folder.
 
     Raises:
-      ValueError: it holds something else than an evaluation.
+      FileExistsError: the folder is not empty and holds no evaluation.
     """
 
     def __init__(self, path: epath.PathLike):
         self.path = epath.Path(path)
         check_output(self.path)
-        there = [path.name for path in self.path.iterdir()] if self.path.exists() else []
-        if set(there) - {LOCK} and not self._settings.exists():
-            raise ValueError(
-                f"--output={self.path} is not empty and holds no evaluation: name another folder"
-            )
+        if not self._settings.exists():
+            refuse_full(self.path, besides=(LOCK,), expected="evaluation")
 
     @property
     def _settings(self) -> epath.Path:
         return self.path / "settings.json"
 
     def claim(self, sections: Mapping[str, Section]) -> None:
-        """Writes down the settings of these sections, by name.
+        """Store the settings of these sections, by name.
 
         Raises:
-          ValueError: one of them is there under other settings; the first difference is named.
+          ValueError: a section exists under other settings; the message names a difference.
         """
-        known, told = _read(self._settings), json.loads(json.dumps(sections))
-        for name, protocol in told.items():
-            if name in known and known[name] != protocol:
+        stored, new = _read(self._settings), json.loads(json.dumps(sections))
+        for name, protocol in new.items():
+            if name in stored and stored[name] != protocol:
                 raise ValueError(
                     f"--output={self.path} holds {name} of other settings "
-                    f"({_difference(known[name], protocol)}): name another --output"
+                    f"({_difference(stored[name], protocol)}): name another --output"
                 )
-        _write(self._settings, known | told)
+        _write(self._settings, stored | new)
 
     def has(self, name: str) -> bool:
-        """Whether this array is there."""
+        """Return whether this array exists."""
         return self._array(name).exists()
 
     def keep(self, name: str, array: np.ndarray) -> None:
-        """Writes an array, whole or not at all."""
+        """Write an array atomically."""
         with new_file(self._array(name)) as target, open(target, "wb") as file:
             np.savez_compressed(file, array=array)
 
     def read(self, name: str) -> np.ndarray:
-        """Read an array that is there.
+        """Read an array that exists.
 
         Raises:
           ValueError: its file is damaged.
@@ -86,13 +83,13 @@ class ResultsFolder:
             ) from None
 
     def array(self, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """An array, made only where it is not there yet."""
+        """Read an array, after computing and writing it if it does not exist."""
         if not self.has(name):
             self.keep(name, make())
         return self.read(name)
 
     def write(self, results: Mapping[str, Section]) -> epath.Path:
-        """Writes sections of evaluation.json; others that are there stay."""
+        """Write sections of evaluation.json; other sections in it stay."""
         path = self.path / "evaluation.json"
         _write(path, _read(path) | dict(results))
         return path
@@ -112,7 +109,7 @@ def _read(path: epath.Path) -> dict[str, Any]:
 
 
 def _write(path: epath.Path, content: Mapping[str, Any]) -> None:
-    """Write the file whole or not at all."""
+    """Write the file atomically."""
     with replaced_file(path) as target:
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         target.write_text(text, encoding="utf-8")

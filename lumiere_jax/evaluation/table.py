@@ -1,4 +1,4 @@
-"""The results as lines for a terminal."""
+"""The results as a table for a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Results = Mapping[str, Mapping[str, Any]]
 
 
 def table(results: Results) -> str:
-    """Every section with its protocol above its numbers."""
+    """Format every section, its protocol above its numbers."""
     sections = {
         "prompts": _accuracy,
         "fvd": _distances,
@@ -17,10 +17,10 @@ def table(results: Results) -> str:
         "refinement": _refinement,
     }
     lines = []
-    for name, tell in sections.items():
+    for name, format_lines in sections.items():
         if name in results:
             lines += [f"{name}: {_protocol(results[name]['protocol'])}"]
-            lines += [f"  {line}" for line in tell(results[name])] + [""]
+            lines += [f"  {line}" for line in format_lines(results[name])] + [""]
     return "\n".join(lines).rstrip()
 
 
@@ -46,9 +46,9 @@ def _accuracy(section: Mapping[str, Any]) -> list[str]:
     lines = [f"{'':12}{'clips':>9}{'rendered':>10}{'chance':>9}"]
     for word, value in section["accuracy"].items():
         chance = section["chance"].get(word)
-        told = "" if chance is None else f"{chance:9.3f}"
-        lines.append(f"{word:12}{value:9.3f}{section['rendered'][word]:10.3f}{told}")
-    # "motion" is a word of the prompt above; here it is the share of pixels that change.
+        shown = "" if chance is None else f"{chance:9.3f}"
+        lines.append(f"{word:12}{value:9.3f}{section['rendered'][word]:10.3f}{shown}")
+    # Above, "motion" is a word of the prompt; here it is the fraction of pixels that change.
     for name, label in (("flicker", "flicker"), ("motion", "moving")):
         if name not in section:
             continue
@@ -59,8 +59,8 @@ def _accuracy(section: Mapping[str, Any]) -> list[str]:
 def _distances(section: Mapping[str, Any]) -> list[str]:
     against = {
         "generated": "clips",
-        "rendered": "other renderings, as near as a perfect model comes",
-        "shuffled": "those with their frames out of order",
+        "rendered": "other renderings: the distance of a perfect model",
+        "shuffled": "those renderings with shuffled frames",
     }
     return [f"{section[name]:10.2f}  {words}" for name, words in against.items()]
 

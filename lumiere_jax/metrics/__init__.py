@@ -1,6 +1,6 @@
-"""Metrics: FVD, and numbers that need no weights.
+"""Metrics: FVD, and metrics that need no network.
 
-What runs I3D starts JAX, and is imported when it is asked for: the rest works without.
+The functions that run I3D need JAX and are imported on first use; all others work without it.
 """
 
 import importlib

@@ -11,15 +11,15 @@ from jaxtyping import Float
 
 
 def frechet_distance(first: Float[np.ndarray, "n d"], second: Float[np.ndarray, "m d"]) -> float:
-    """Fréchet distance of the Gaussians fitted to two sets of features.
+    """Return the Fréchet distance of the Gaussians fitted to two sets of features.
 
     With Σ = RᵀR for each set, the trace of the root is the sum of the singular values of R₁R₂ᵀ.
-    No covariance is formed, so that nothing is squared and rooted again: Σ √eigenvalues of
-    Σ₁^½ Σ₂ Σ₁^½ is the same number, and loses a millionth of it where a set is smaller than its
-    dimension. Rounding below 0 is cut.
+    This forms no covariance, which would square the values: Σ √eigenvalues of Σ₁^½ Σ₂ Σ₁^½ is the
+    same number, but has a relative error of 1e-6 for sets of fewer rows than dimensions. A negative
+    result of rounding becomes 0.
 
     Raises:
-      ValueError: the sets have other widths, fewer than two rows, or values that are not finite.
+      ValueError: sets of different widths, of fewer than two rows, or with values not finite.
     """
     first, second = (np.asarray(features, np.float64) for features in (first, second))
     _check(first, second)
@@ -31,7 +31,7 @@ def frechet_distance(first: Float[np.ndarray, "n d"], second: Float[np.ndarray, 
 
 
 def _covariance_factor(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "r d"]:
-    """R, of min(n, d) rows, with RᵀR the covariance."""
+    """Return R, of min(n, d) rows, with RᵀR the covariance."""
     centred = (features - features.mean(0)) / np.sqrt(len(features) - 1)
     return np.linalg.qr(centred, mode="r")
 

@@ -9,8 +9,7 @@ from etils import epath
 from jaxtyping import UInt8
 
 from lumiere_jax.metrics.frechet import frechet_distance
-from lumiere_jax.metrics.i3d import i3d_logits
-from lumiere_jax.metrics.i3d_resize import Rule
+from lumiere_jax.metrics.i3d import Rule, i3d_logits
 
 
 def frechet_video_distance(
@@ -22,21 +21,21 @@ def frechet_video_distance(
     batch: int = 4,
     progress: bool = False,
 ) -> tuple[float, dict[str, Any]]:
-    """FVD of two sets of clips, and what has to be said beside it.
+    """Return the FVD of two sets of clips, and the protocol to report with it.
 
-    With fewer clips than the 400 features have dimensions it is far above what many clips would
-    give: compare only numbers of one protocol.
+    With fewer clips than the features have dimensions (400), FVD is far above its value for many
+    clips: compare only numbers of the same protocol.
 
     Args:
-      first_videos, second_videos: the sets; frames may differ in size, not in number.
-      resize, weights, batch, progress: see `i3d_logits`.
+      first_videos, second_videos: the two sets; sizes of frames may differ, T must not.
+      resize, weights, batch, progress: options of `i3d_logits`.
 
     Returns:
       The distance, and its protocol: N of each set, T, sizes, resize rule, features, divisor.
 
     Raises:
-      FileNotFoundError: the weights are not installed.
-      ValueError: sets of another type, shape or length of clips, or of fewer than two clips.
+      FileNotFoundError: the checkpoint of I3D is not installed.
+      ValueError: sets of another type or shape, of different T, or of fewer than two clips.
     """
     if first_videos.shape[1:2] != second_videos.shape[1:2]:
         raise ValueError(
@@ -47,16 +46,18 @@ def frechet_video_distance(
     first, second = (
         i3d_logits(videos, resize, **options) for videos in (first_videos, second_videos)
     )
-    protocol = fvd_protocol(first_videos, second_videos, resize)
+    protocol = {
+        "N": [len(first), len(second)],
+        "T": first_videos.shape[1],
+        "sizes": [list(videos.shape[2:4]) for videos in (first_videos, second_videos)],
+        **features_protocol(resize),
+    }
     return frechet_distance(first, second), protocol
 
 
-def fvd_protocol(first: np.ndarray, second: np.ndarray, resize: Rule) -> dict[str, Any]:
-    """What a number of these two sets [n, t, h, w, 3] depends on."""
+def features_protocol(resize: Rule) -> dict[str, str]:
+    """Return the part of a protocol that `i3d_logits` and `frechet_distance` decide."""
     return {
-        "N": [len(first), len(second)],
-        "T": first.shape[1],
-        "sizes": [list(first.shape[2:4]), list(second.shape[2:4])],
         "resize": f"{resize} to 224×224",
         "features": "I3D Kinetics-400 logits, mean over time",
         "divisor": "N-1",

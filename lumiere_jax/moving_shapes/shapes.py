@@ -1,7 +1,7 @@
-"""Prompt accuracy: what a clip of the synthetic set shows, measured from its pixels.
+"""Measure what a clip of the synthetic set shows from its pixels, for prompt accuracy.
 
-No learned network judges here: colour is a direction in colour space, shape the best of five
-outlines, motion the object's path, background its brightness and pattern.
+No learned network is used: colour is a direction in colour space, shape the best of five outlines,
+motion the object's path, background its brightness and pattern.
 """
 
 from __future__ import annotations
@@ -13,27 +13,26 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from lumiere_jax.moving_shapes.captions import read_caption
-from lumiere_jax.moving_shapes.motions import name_motion
+from lumiere_jax.moving_shapes.motions import name_direction, name_motion
 from lumiere_jax.moving_shapes.objects import count_objects, find_object
 from lumiere_jax.moving_shapes.outlines import name_shape
 from lumiere_jax.moving_shapes.rendering import CHECKER_CONTRAST, checker
 from lumiere_jax.moving_shapes.scenes import Attributes
-from lumiere_jax.moving_shapes.trails import name_direction
 
-WORKING_SIZE = 64  # pixels; larger clips are shrunk to it first
-TRAIL_FREE = 0.08  # less of the object's colour than this is background
+WORKING_SIZE = 64  # pixels per side; larger clips are downsampled to it first
+TRAIL_FREE = 0.08  # fraction of the object's colour below which a pixel is background
 DARK, LIGHT = 75, 175  # grey levels between which a background is grey
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What was found in a clip; None where nothing fits.
+    """Content measured in a clip; None for a word that nothing fits.
 
     Attributes:
-      colour: of the object.
-      shape: of the object.
-      motion: of the object.
-      background: behind it.
+      colour: colour of the object, a key of `COLOURS`.
+      shape: shape of the object, one of `SHAPES`.
+      motion: motion of the object, one of `MOTIONS`.
+      background: background, one of `BACKGROUNDS`.
       objects: number of separate objects in each frame.
     """
 
@@ -45,21 +44,21 @@ class Measured:
 
     @property
     def one_object(self) -> bool:
-        """Whether every frame shows exactly one object."""
+        """Return whether every frame shows exactly one object."""
         return all(count == 1 for count in self.objects)
 
     def agrees(self, attributes: Attributes) -> dict[str, bool]:
-        """Which of the four words the clip fulfils, and whether it shows one object throughout."""
-        told = dataclasses.asdict(attributes)
-        agreement = {name: getattr(self, name) == word for name, word in told.items()}
+        """Return for each of the four words, and "one_object", whether the clip agrees with it."""
+        words = dataclasses.asdict(attributes)
+        agreement = {name: getattr(self, name) == word for name, word in words.items()}
         return agreement | {"one_object": self.one_object}
 
 
 def measure_scene(video: UInt8[np.ndarray, "t h w 3"]) -> Measured:
-    """Recovers colour, shape, motion and background of a clip of moving shapes.
+    """Measure colour, shape, motion and background of a clip of moving shapes.
 
     Args:
-      video: any square size from 16 pixels, eight or more frames of one whole clip.
+      video: whole clip of eight or more frames, square, of 16 pixels per side or more.
 
     Raises:
       ValueError: the video has another type or shape.
@@ -81,13 +80,13 @@ def measure_scene(video: UInt8[np.ndarray, "t h w 3"]) -> Measured:
 
 
 def measure_frame(frame: UInt8[np.ndarray, "h w 3"]) -> Measured:
-    """What one frame of such a clip shows; the motion is the direction that its trail tells.
+    """Measure one frame of such a clip; its motion is the direction in which the trail points.
 
-    Only straight motions are told by a frame (`trails.STRAIGHT`): where the object does something
-    else, the direction named means nothing.
+    A frame shows straight motions only (`motions.STRAIGHT`): for any other motion the direction is
+    meaningless.
 
     Args:
-      frame: any square size from 16 pixels.
+      frame: frame, square, of 16 pixels per side or more.
 
     Raises:
       ValueError: the frame has another type or shape.
@@ -110,10 +109,10 @@ def measure_frame(frame: UInt8[np.ndarray, "h w 3"]) -> Measured:
 def prompt_accuracy(
     videos: Sequence[UInt8[np.ndarray, "t h w 3"]], prompts: Sequence[str]
 ) -> dict[str, float]:
-    """Fraction of clips that show what their prompt says, one number a word.
+    """Return the fraction of clips that show what their prompt says, by word.
 
     Raises:
-      ValueError: the counts differ, or a prompt is not of the synthetic set's grammar.
+      ValueError: the counts differ or are 0, or a prompt is not of the synthetic set's grammar.
     """
     if len(videos) != len(prompts) or not len(prompts):
         raise ValueError(f"videos and prompts: {len(videos)} and {len(prompts)}; expected as many")

@@ -1,11 +1,12 @@
-"""Each application has its defining property, on a tiny cascade with random weights."""
+"""Each application has its defining property, on a tiny cascade with random parameters."""
 
 import numpy as np
 import pytest
 
 from lumiere_jax.checkpoints import Model
 from lumiere_jax.lumiere import Lumiere
-from lumiere_jax.sampling import Request, from_uint8, shrink, to_uint8
+from lumiere_jax.sampling import Request, shrink
+from lumiere_jax.video import from_uint8, to_uint8
 from tests.tiny import part, tiny_model, unet
 
 FRAMES, BASE, SIZE = 4, 8, 16
@@ -18,12 +19,14 @@ QUIET = {"progress": False}
 
 
 def one_level(*, refined: bool, observed: bool) -> Model:
-    """The tiny model on one level: half of the time to compile."""
+    """Return the tiny model with one level, which compiles in half the time."""
     level = {"channels": (8,), "blocks": (1,), "attention": (True,)}
     options = {"diffusion": {}, "sampler": {"steps": 3, "guidance_scale": 2.0}}
     base = part(unet(**level, observed=observed), 1, frames=FRAMES, size=BASE, **options)
     if observed:
-        base.params["observation"]["kernel"] *= 30  # small random weights would hardly be seen
+        base.params["observation"]["kernel"] *= (
+            30  # small random parameters would hardly have an effect
+        )
     parts = {"text": tiny_model().parts["text"], "base": base}
     if refined:
         config = unet(**level, low_resolution=True, augmentation=True)
@@ -33,30 +36,30 @@ def one_level(*, refined: bool, observed: bool) -> Model:
 
 @pytest.fixture(scope="module")
 def told():
-    """A cascade whose base reads observed videos."""
+    """Return a cascade whose base takes observed videos."""
     return Lumiere(one_level(refined=True, observed=True))
 
 
 @pytest.fixture(scope="module")
 def plain():
-    """A cascade whose base was trained on text alone."""
+    """Return a cascade whose base takes text only."""
     return Lumiere(one_level(refined=True, observed=False))
 
 
 @pytest.fixture(scope="module")
 def told_base():
-    """Its base, where the result is as large as the base."""
+    """Return a base that takes observed videos, without super-resolution."""
     return Lumiere(one_level(refined=False, observed=True))
 
 
 @pytest.fixture(scope="module")
 def plain_base():
-    """Likewise."""
+    """Return a base that takes text only, without super-resolution."""
     return Lumiere(one_level(refined=False, observed=False))
 
 
 def at_base(clip):
-    """A clip of the result's size as the base sees it."""
+    """Downsample a clip of the result's size to the base's."""
     small, _ = shrink(from_uint8(clip)[None], np.ones((1, *clip.shape[:3], 1)), BASE)
     return to_uint8(small)[0]
 
@@ -123,7 +126,7 @@ def test_outpainting_keeps_the_whole_video_on_a_wider_canvas(told):
 def test_an_edit_of_vanishing_strength_is_the_source_to_the_base(plain):
     clip = plain.edit("a", VIDEO, strength=1e-6, **QUIET)
     difference = clip.stages["base"].astype(int) - at_base(VIDEO)
-    assert np.abs(difference).max() <= 1  # grey level: the schedule never ends without noise
+    assert np.abs(difference).max() <= 1  # grey level: the last noise level is not 0
     assert clip.video.shape == VIDEO.shape
 
 
@@ -153,9 +156,9 @@ def test_each_shot_is_a_window_with_its_own_prompt(plain_base):
         return plain_base.text_to_video("x", shots=shots, **QUIET).video.astype(int)
 
     one, other = base(["left", "up"]), base(["left", "down"])
-    # Two windows of four frames that share two: six frames, the last two the second shot's alone.
+    # Two windows of four frames that share two: six frames, the last two only in the second shot.
     assert len(one) == 6
-    # A step moves both windows' shared frames, and those move the first shot in the next steps.
+    # A step changes the shared frames of both windows; later steps then change the first shot.
     changed = np.abs(one - other).mean((1, 2, 3))
     assert changed[4:].min() > changed[:2].max()
 
@@ -207,7 +210,7 @@ def test_impossible_requests_are_one_line_that_names_the_flag(plain_base):
         (lambda: plain_base.edit("a", SMALL, strength=0), r"--strength=0 is outside \(0, 1\]"),
         (lambda: plain_base.edit("a", SMALL, strength=1.5), r"--strength=1.5 is outside"),
         (lambda: plain_base.continue_video("a", SMALL, keep=5), r"--keep=5, but --video has 4"),
-        (lambda: plain_base.continue_video("a", SMALL, keep=4), r"--keep=4 leaves nothing"),
+        (lambda: plain_base.continue_video("a", SMALL, keep=4), r"--keep=4 leaves no frame"),
         (lambda: plain_base.text_to_video("a", frames=0), r"--frames=0 lies outside"),
         (lambda: plain_base.upscale("a", SMALL), r"--upscale: this model has no super-resol"),
         (lambda: plain_base.inpaint("a", SMALL), r"--mask is missing"),

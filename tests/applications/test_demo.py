@@ -1,4 +1,4 @@
-"""What `make demo` shows of a model, on a tiny one with random weights."""
+"""`make demo`, on a tiny model with random parameters."""
 
 import dataclasses
 import subprocess

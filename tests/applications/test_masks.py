@@ -1,4 +1,4 @@
-"""Masks as people have them: by path, PIL and array the same region, and moving ones move."""
+"""Masks give the same region as path, PIL image and array, and moving masks move."""
 
 import numpy as np
 import pytest
@@ -139,10 +139,10 @@ def test_a_mask_can_be_any_video(name, format, tmp_path):
         (np.where(LEFT, 20, 0).astype(np.uint8), "its largest value is 20 of 255; paint white"),
         (with_alpha(255, 0 * U8)[..., :3] * 0, "its largest value is 0 of 255"),
         (with_alpha((128, 0, 0), U8)[..., :3], r"its lightest colour \(128, 0, 0\)"),
-        (with_alpha(255, U8 // 4), "its largest alpha is 63 of 255"),
+        (with_alpha(255, U8 // 4), "the largest alpha is 63 of 255"),
         (U8[:8], r"--mask is 24×8 pixels and the picture 24×16"),
         (np.zeros((2, 2, 2, 2, 2)), r"an array of shape"),
-        ([], "--mask is a list of no pictures"),
+        ([], "--mask is an empty list of pictures"),
         (b"mask.png", "--mask is of type bytes"),
         ("https://example.org/mask.png", "download it"),
     ],

@@ -99,7 +99,7 @@ def test_the_last_frames_of_a_file_are_the_end_of_all(tmp_path):
         (None, "--image is missing"),
         ("nowhere.png", "--image: nowhere.png"),
         (".", r"--image: \. is a folder"),
-        ("https://example.org/a.png", "no path: download it"),
+        ("https://example.org/a.png", "not a path: download it"),
         (b"a.png", "--image is of type bytes; give a path"),
         ([[1, 2], [3, 4]], "--image is of type list"),
         (np.zeros((4, 4, 5), np.uint8), r"--image: .*shape \(4, 4, 5\), expected \[h, w\]"),
@@ -115,7 +115,7 @@ def test_what_is_no_picture_is_refused(image, message):
     ("video", "message"),
     [
         (None, "--video is missing"),
-        ([], "--video is a list of no pictures"),
+        ([], "--video is an empty list of pictures"),
         ([PIXELS, PIXELS[:4]], r"--video: pictures of several sizes \(7×4, 7×5\)"),
         ([PIXELS, "nowhere.png"], "--video, picture 1: nowhere.png"),
         (np.zeros((4, 4), np.uint8), r"--video: .*shape \(4, 4\), expected \[t, h, w"),

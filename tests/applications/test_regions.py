@@ -1,4 +1,4 @@
-"""Regions and canvases: what people draw becomes what the cascade takes, or is refused."""
+"""Regions and canvases: drawings become masks for the cascade, or are refused."""
 
 import math
 
@@ -54,9 +54,9 @@ def test_a_pixel_that_a_region_touches_belongs_to_it():
         ({"mask": np.zeros((8, 8), bool)}, r"--mask marks nothing: its largest.*paint white"),
         ({"mask": np.ones((8, 8), bool)}, r"--mask marks everything: leave black"),
         ({"mask": np.ones((8, 9), bool)}, r"--mask is 9×8 pixels and the picture 8×8"),
-        ({"boxes": [(0, 0, 9, 4)]}, r"--box=0,0,9,4 is no box.*--box=0,0,8,8"),
+        ({"boxes": [(0, 0, 9, 4)]}, r"--box=0,0,9,4 is not a box.*--box=0,0,8,8"),
         ({"boxes": [(0, 0, 4)]}, r"left,top,right,bottom"),
-        ({"boxes": [(math.nan, 0, 4, 4)]}, r"--box=nan,0,4,4: every number is a place in pixels"),
+        ({"boxes": [(math.nan, 0, 4, 4)]}, r"--box=nan,0,4,4: every number is a coordinate in"),
         ({"boxes": [(0, 0, math.inf, 4)]}, r"--box=0,0,inf,4: every number"),
         ({"boxes": [(0, 0, 10**5000, 4)]}, r"--box=0,0,a number of many digits,4: every number"),
         ({"boxes": [("a", 0, 1, 4)]}, r"--box=a,0,1,4: every number"),

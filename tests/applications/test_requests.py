@@ -1,4 +1,4 @@
-"""What the applications ask of the cascade is what the conditional stage was trained on."""
+"""The requests of the applications are what the conditional stage was trained on."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,12 +8,12 @@ from lumiere_jax.applications import cinemagraph, continuation, image_to_video, 
 from lumiere_jax.input_pipeline.masks import KINDS
 from lumiere_jax.training.objective import observe
 
-SEED = 2  # draws the first frames, not the last, of a continuation
+SEED = 2  # gives a continuation of the first frames, not of the last
 CLIP = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 3)).astype(np.float32)
 
 
 def trained_on(kind):
-    """(C, M) of the clip in training, [1, t, h, w, c]."""
+    """Return (C, M) of the clip in training, [1, t, h, w, c] each."""
     mask, still = KINDS[kind](np.random.default_rng(SEED), CLIP.shape[:3])
     batch = {"mask": jnp.asarray(mask[None]), "still": jnp.asarray([still])}
     _, observed, mask = observe(jnp.asarray(CLIP[None]), batch)
@@ -21,7 +21,7 @@ def trained_on(kind):
 
 
 def asked_for(kind, mask):
-    """The application's request for the same clip and mask."""
+    """Return the application's request for the same clip and mask."""
     one = {"prompts": ["a"], "seeds": [0]}
     if kind == "image_to_video":
         return image_to_video(**one, image=CLIP[0], frames=4)

@@ -18,7 +18,7 @@ PHOTO = np.full((12, 8, 3), 90, np.uint8)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A model, a photo and a mask."""
+    """Write a model, a photo and a mask to a folder."""
     folder = tmp_path_factory.mktemp("sample")
     write_model(folder / "model", tiny_model())
     Image.fromarray(PHOTO).save(folder / "photo.png")
@@ -52,7 +52,7 @@ def test_a_cinemagraph_from_files(folder):
     assert done.stdout.splitlines() == [f"clips/clip-00001.{end}" for end in ("mp4", "png", "json")]
     video, _ = read_video(folder / "clips" / "clip-00001.mp4")
     assert video.shape == (4, 8, 8, 3)
-    # The right half of every frame is the photo's, but for what H.264 loses at the border.
+    # The right half of every frame is the photo's, up to the losses of H.264 at the border.
     assert np.abs(video[:, :, 6:].astype(int) - 90).mean() < 12
     assert np.abs(video[1:, :, :3].astype(int) - 90).mean() > 40
     recipe = json.loads((folder / "clips" / "clip-00001.json").read_text())

@@ -1,4 +1,4 @@
-"""Flags become one call of a method of Lumiere, or one line about what is wrong."""
+"""Flags become one call of a method of Lumiere, or an error of one line."""
 
 import pytest
 from absl import flags
@@ -8,7 +8,7 @@ from lumiere_jax import sample_flags
 
 @pytest.fixture
 def parse(monkeypatch):
-    """Parses a command line of the given flags."""
+    """Parse a command line of the given flags."""
 
     def parsed(*arguments):
         values = flags.FlagValues()
@@ -86,8 +86,8 @@ def test_flags_become_a_call(parse, arguments, method, main, options):
     ("arguments", "message"),
     [
         (["--application=cinemagraph"], "needs --image, such as photo.jpg"),
-        (["--strength=0.5"], "--strength has no use in --application=text_to_video"),
-        (["--upscale=x.mp4", "--mask=m.png"], "--mask has no use in --application=upscale"),
+        (["--strength=0.5"], "--strength is not used by --application=text_to_video"),
+        (["--upscale=x.mp4", "--mask=m.png"], "--mask is not used by --application=upscale"),
         (["--application=outpaint", "--video=v", "--aspect=wide"], "'wide' is not a number"),
         (["--application=outpaint", "--video=v", "--padding=1,2"], "2 numbers, expected 4"),
         (["--application=inpaint", "--video=v", "--polygon=1,2,3"], "corners are x,y each"),
@@ -102,7 +102,7 @@ def test_the_last_prompts_stand_for_shots_without_one(parse):
     assert parse("--prompt=a", "--prompt=b").read_prompts() == ["a", "b"]
     assert parse("--shot=a", "--shot=b").read_prompts() == ["a, then b"]
     assert parse("--upscale=clip.mp4").read_prompts() == [""]
-    with pytest.raises(ValueError, match="nothing to show"):
+    with pytest.raises(ValueError, match="a prompt is missing"):
         parse().read_prompts()
 
 

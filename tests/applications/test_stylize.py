@@ -1,4 +1,4 @@
-"""Styles change the spatial half of the base, alpha of the way, and nothing temporal."""
+"""Styles interpolate the spatial parameters of the base by alpha; the temporal ones stay."""
 
 import jax
 import numpy as np
@@ -38,7 +38,7 @@ def random_factors(shapes):
 
 @pytest.fixture(params=["weights", "factors"])
 def style(request):
-    """A style of either kind."""
+    """Return a style of either kind."""
     if request.param == "weights":
         return Style(weights=part(IMAGE_MODEL, 9).params)
     shapes = factor_shapes(part(IMAGE_MODEL, 9).params, 2)

@@ -31,7 +31,7 @@ def test_fewer_rows_than_features_agree_with_the_stored_value(golden):
 
 @pytest.mark.parametrize("frames", [10, 16, 30])
 def test_constant_clips_are_as_far_apart_as_published(golden, frames):
-    # No spread at all: the distance is that of the means.
+    # Equal rows have no spread: the distance is that of the means.
     arrays, values = golden
     zero, one = (arrays[f"const_{name}_logits_T{frames}"] for name in ("zero", "one"))
     distance = frechet_distance(np.stack([zero] * 3), np.stack([one] * 3))

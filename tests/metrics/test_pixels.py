@@ -11,7 +11,7 @@ from lumiere_jax.metrics import (
 
 
 def flat(*levels):
-    """A clip whose frames are each of one grey level."""
+    """Return a clip of 4×4 pixels whose frames have these grey levels."""
     levels = np.array(levels, np.uint8)[:, None, None, None]
     return np.broadcast_to(levels, (len(levels), 4, 4, 3)).copy()
 

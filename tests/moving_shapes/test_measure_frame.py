@@ -1,15 +1,15 @@
-"""A single frame tells colour, shape and background, and a straight motion by its trail."""
+"""Colour, shape, background and straight motions, measured from a single frame."""
 
 import numpy as np
 import pytest
 
 from lumiere_jax.moving_shapes.dataset import MovingShapes
+from lumiere_jax.moving_shapes.motions import STRAIGHT
 from lumiere_jax.moving_shapes.shapes import measure_frame
-from lumiere_jax.moving_shapes.trails import STRAIGHT
 
 
 def frames(count, size, seed):
-    """True frames of held-out scenes and what they show; motions that one frame tells."""
+    """Render frames of held-out scenes with straight motions; return (frame, attributes) pairs."""
     shapes = MovingShapes(frames=16, size=size, split="heldout", seed=seed, examples=10**6)
     rng = np.random.default_rng(seed)
     scenes = ((i, shapes.scene(i).attributes) for i in range(20 * count))
@@ -18,7 +18,7 @@ def frames(count, size, seed):
 
 
 @pytest.mark.parametrize(("size", "count"), [(32, 100), (128, 20)])
-def test_true_frames_tell_every_word(size, count):
+def test_every_word_is_measured_from_true_frames(size, count):
     rows = [measure_frame(frame).agrees(told) for frame, told in frames(count, size, seed=3)]
     assert min(np.mean([row[word] for row in rows]) for word in rows[0]) >= 0.99
 
@@ -53,6 +53,6 @@ def test_an_empty_frame_shows_nothing():
     )
 
 
-def test_a_clip_is_no_frame():
+def test_a_clip_instead_of_a_frame_is_refused():
     with pytest.raises(ValueError, match=r"frame: uint8 \(4, 32, 32, 3\); expected uint8 \[h, w"):
         measure_frame(np.zeros((4, 32, 32, 3), np.uint8))

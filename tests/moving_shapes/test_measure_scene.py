@@ -17,7 +17,7 @@ from lumiere_jax.moving_shapes.shapes import measure_scene, prompt_accuracy
 
 
 def clips(count, size, seed):
-    """Ground-truth clips of random combinations, held-out ones among them."""
+    """Yield (attributes, rendered clip) of random combinations of both splits."""
     rng = np.random.default_rng(seed)
     every = combinations("train") + combinations("heldout")
     for _ in range(count):
@@ -30,8 +30,8 @@ def clip_of(motion="right", shape="circle", colour="red", background="dark", siz
     return render(place(attributes, np.random.default_rng(0)), 80, size)
 
 
-def spoiled(video, rng):
-    """As a generated clip may look: soft in space and time, grainy, paler."""
+def degraded(video, rng):
+    """Degrade a clip as generation may: blur in space and time, noise, less contrast."""
     pixels = 32 / video.shape[1]
     sigma = (0.7, 0.7 / pixels, 0.7 / pixels, 0)
     soft = ndimage.gaussian_filter(video.astype(np.float32), sigma)
@@ -57,7 +57,7 @@ def test_every_attribute_of_many_true_clips_is_recovered(size):
 
 def test_soft_grainy_clips_are_still_recovered():
     rng = np.random.default_rng(3)
-    pairs = [(attributes, spoiled(video, rng)) for attributes, video in clips(60, 32, seed=4)]
+    pairs = [(attributes, degraded(video, rng)) for attributes, video in clips(60, 32, seed=4)]
     assert min(accuracy(pairs).values()) >= 0.98
 
 
@@ -87,7 +87,7 @@ def test_a_still_picture_has_no_motion():
     assert (measured.colour, measured.shape, measured.one_object) == ("red", "square", True)
 
 
-def test_no_object_and_two_objects_are_told():
+def test_no_object_and_two_objects_are_counted():
     empty = np.full((16, 32, 32, 3), 20, np.uint8)
     measured = measure_scene(empty)
     assert (measured.colour, measured.shape, measured.motion) == (None, None, None)

@@ -38,7 +38,7 @@ def test_a_clip_of_128_pixels_shrunk_by_area_is_the_clip_of_32_pixels(index):
     large = MovingShapes(frames=4, size=128).clip(index).astype(float)
     shrunk = large.reshape(4, 32, 4, 32, 4, 3).mean((2, 4))
     assert np.abs(shrunk - small).mean() < 1
-    # The distance field rounds no corners: single pixels there may differ, by a part of a shape.
+    # The distance field is not exact near corners: single pixels there may differ more.
     assert np.quantile(np.abs(shrunk - small), 0.995) < 17
 
 
@@ -57,7 +57,7 @@ def test_a_clip_of_fewer_frames_skips_frames_of_the_longer_one():
 
 @pytest.mark.parametrize("motion", scenes.MOTIONS)
 def test_every_frame_shows_where_the_motion_came_from(motion):
-    # Without its past the same pose looks different, in the first frame too.
+    # The same pose without its trail looks different, in the first frame too.
     scene = scene_of(motion, "triangle")
     for frame in (0, 40, 79):
         shown = render_frame(scene, frame, 80, 32).astype(int)

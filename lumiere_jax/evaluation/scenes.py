@@ -1,4 +1,4 @@
-"""Applications on held-out scenes: is what was given still there, and does the rest fit it?"""
+"""Applications and super-resolution on held-out scenes, compared with the scenes' own clips."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, UInt8
+from PIL import Image
 from tqdm import tqdm
 
-from lumiere_jax.evaluation.heldout import rendered, spread_prompts
+from lumiere_jax.evaluation.clips import Provider
 from lumiere_jax.evaluation.results_folder import ResultsFolder
 from lumiere_jax.lumiere import Lumiere
 from lumiere_jax.metrics.pixels import psnr
+from lumiere_jax.sampling.shrink import shrink_area
+from lumiere_jax.video.pixel_values import from_uint8, to_uint8
 
+Clip = UInt8[np.ndarray, "t h w 3"]
 Videos = UInt8[np.ndarray, "n t h w 3"]
 
 
 def check_conditioning(model: Lumiere, conditioning: str) -> None:
-    """Raises a ValueError where the base cannot be shown an observed video."""
+    """Raise a ValueError if the base takes no observed video and `conditioning` is "trained"."""
     if conditioning == "trained" and not model.cascade.base.network.config.observed:
         raise ValueError(
             "--conditioning=trained: this model was not fine-tuned on observed videos; pass "
@@ -26,7 +30,8 @@ def check_conditioning(model: Lumiere, conditioning: str) -> None:
         )
 
 
-def application_numbers(
+def measure_applications(
+    provider: Provider,
     model: Lumiere,
     folder: ResultsFolder,
     *,
@@ -35,19 +40,19 @@ def application_numbers(
     conditioning: str,
     samplers: Mapping[str, Any],
 ) -> dict[str, dict[str, float | None]]:
-    """Image-to-video, cinemagraph and inpainting of the middle, at the model's size.
+    """Run image-to-video, cinemagraph and inpainting of the middle, at the model's size.
 
-    PSNR is that of the pixels of all scenes together, in dB; None where none of them differs.
+    PSNR is over the pixels of all scenes together, in dB; None if no pixel differs.
 
     Returns:
-      "first_frame", "kept" and "hidden": PSNR of the frame that was given, of the pixels that were
-      kept, and of those made anew, against the scene's own. "jump": change from frame 0, which is
-      given, to frame 1, which is made, over the scene's own. "moves": mean change from frame to
-      frame inside of the region, in grey levels.
+      "first_frame", "kept" and "hidden": PSNR of the given frame, of the observed pixels and of the
+      sampled ones, against the scene's own. "jump": change from frame 0, which is given, to frame
+      1, which is sampled, over the scene's own. "moves": mean change from frame to frame inside the
+      region, in grey levels.
     """
     frames, size = model.cascade.base.settings.frames, model.cascade.size
-    prompts = spread_prompts(scenes, seed)
-    truth = np.stack([rendered(p, frames, size, (seed, i)) for i, p in enumerate(prompts)])
+    prompts = provider.prompts(scenes, seed)
+    truth = np.stack([provider.clip(p, frames, size, (seed, i)) for i, p in enumerate(prompts)])
     quarter = size // 4
     box = {"boxes": [(quarter, quarter, size - quarter, size - quarter)]}
 
@@ -68,6 +73,46 @@ def application_numbers(
     hidden = np.zeros(truth.shape[:-1], bool)
     hidden[:, :, quarter : size - quarter, quarter : size - quarter] = True
     return _numbers(truth, hidden, *(np.stack(clips) for clips in made.values()))
+
+
+def measure_refinement(
+    provider: Provider,
+    model: Lumiere,
+    folder: ResultsFolder,
+    *,
+    scenes: int,
+    seed: int,
+    samplers: Mapping[str, Any],
+) -> dict[str, float]:
+    """Refine downsampled scenes; return PSNR against the originals in dB, mean over scenes.
+
+    Returns:
+      "refined": PSNR of the model's super-resolution. "bicubic": PSNR of bicubic interpolation.
+    """
+    settings, size = model.cascade.base.settings, model.cascade.size
+    rows = []
+    for number, prompt in enumerate(tqdm(provider.prompts(scenes, seed), "refining", unit="scene")):
+        truth = provider.clip(prompt, settings.frames, size, (seed, number))
+        low = shrunk(truth, settings.size)
+        options = {"seed": seed + number, "samplers": samplers, "progress": False}
+        made = folder.array(
+            f"refined-{number:05d}",
+            lambda p=prompt, low=low, o=options: model.upscale(p, low, **o).video,
+        )
+        rows.append((psnr(made, truth), psnr(bicubic(low, size), truth)))
+    refined, interpolated = np.mean(rows, axis=0)
+    return {"refined": float(refined), "bicubic": float(interpolated)}
+
+
+def shrunk(clip: Clip, size: int) -> Clip:
+    """Downsample every frame by area to size × size, rounded to uint8 as stored clips are."""
+    return np.asarray(to_uint8(shrink_area(from_uint8(clip)[None], size)))[0]
+
+
+def bicubic(clip: Clip, size: int) -> Clip:
+    """Interpolate every frame to size × size."""
+    to = (size, size), Image.Resampling.BICUBIC
+    return np.stack([np.asarray(Image.fromarray(frame).resize(*to)) for frame in clip])
 
 
 def _numbers(
@@ -95,13 +140,13 @@ def _numbers(
 
 
 def _psnr(videos: Videos, truth: Videos, mask: np.ndarray | None = None) -> float | None:
-    """Of all clips as one; None, which JSON knows, in place of infinity."""
+    """Return the PSNR of all clips together, in dB; None for infinity, which JSON cannot store."""
     joined = None if mask is None else np.concatenate(mask)
     value = psnr(np.concatenate(videos), np.concatenate(truth), joined)
     return value if np.isfinite(value) else None
 
 
 def _change(videos: Videos, mask: np.ndarray | None = None) -> float:
-    """Mean absolute difference of neighbouring frames."""
+    """Return the mean absolute difference of neighbouring frames, in grey levels."""
     differences = np.abs(np.diff(videos.astype(np.int16), axis=1))
     return float(differences.mean() if mask is None else differences[mask[:, 1:]].mean())
