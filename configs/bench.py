@@ -1,11 +1,12 @@
-r"""The step whose speed and memory are compared: a STUNet of half a billion parameters.
+r"""The training step of the benchmarks: a STUNet of half a billion parameters.
 
 python -m lumiere_jax.train --config=configs/bench.py:base --workdir=runs/bench
 python -m benchmarks.speed --config=configs/bench.py:base
 
-Channels 256-512-768-1024, two blocks a level, spatial and text attention at the two coarsest
-levels, temporal attention at the coarsest, 80/40/20/10 frames; clips are the synthetic set's, drawn
-while they are read, so nothing has to be prepared. `image` is the same model before inflation.
+Channels 256-512-768-1024, two blocks per level, spatial and text attention at the two coarsest
+levels, temporal attention at the coarsest, 80/40/20/10 frames. The clips are those of the synthetic
+set, rendered while they are read, so no data has to be prepared. `image` is the same model before
+inflation.
 
 Counted by `python -m benchmarks.sizes --config=configs/bench.py:base`: 421.8 M spatial and 134.3 M
 temporal parameters, 1.04 GiB in bfloat16; a forward pass is 68.97 TFLOP for a clip of 80×128×128,
@@ -25,7 +26,7 @@ TEXT = T5Config.preset("demo")
 
 
 def get_config(stage: str = "base") -> ConfigDict:
-    """The configuration of a stage: "image" or "base"."""
+    """Return the configuration of a stage: "image" or "base"."""
     stages = {"image": image, "base": base}
     if stage not in stages:
         raise ValueError(f"configs/bench.py has no stage {stage!r}; one of {', '.join(stages)}")
@@ -33,15 +34,18 @@ def get_config(stage: str = "base") -> ConfigDict:
 
 
 def image() -> Experiment:
-    """All of the image model, on single frames."""
+    """Train all of the image model on single frames."""
     return _experiment(
         "image", None, DataConfig(image_frames=True, batch_size=80, text_length=128), trainable="."
     )
 
 
 def base() -> Experiment:
-    """The temporal half alone, one clip of 80×128×128 a step; without a run of `image` beside it,
-    pass --config.train.start_from or train everything with --config.train.trainable=."""
+    """Train the temporal half alone, on one clip of 80×128×128 per step.
+
+    Without a run of `image` in the same folder, pass --config.train.start_from, or train all
+    parameters with --config.train.trainable=. (a dot).
+    """
     return _experiment(
         "base",
         TemporalConfig(),

@@ -1,4 +1,4 @@
-r"""The demo: a whole Lumiere small enough for a laptop, on the synthetic captioned set.
+r"""The demo: all stages of Lumiere, small enough for a laptop, on the synthetic captioned set.
 
 python -m lumiere_jax.train --config=configs/demo.py:image --workdir=runs/demo
 python -m lumiere_jax.train --config=configs/demo.py:base --workdir=runs/demo
@@ -6,23 +6,23 @@ python -m lumiere_jax.train --config=configs/demo.py:ssr_image --workdir=runs/de
 python -m lumiere_jax.train --config=configs/demo.py:ssr --workdir=runs/demo
 python -m lumiere_jax.sample --model=runs/demo --prompt="a red circle bounces on a dark background"
 
-Hardware: two CPU cores, as two devices (docs/training.md); about 2 GB of memory. There the stages
-went at 0.7 to 1.4 steps a second (image), 0.5 to 1.5 (the others; experiments beside them): three
-and a half hours for the shipped weights, which had about these numbers of steps, not all of them
-with these settings. Result, and their history: data/demo/README.md.
+Hardware: two CPU cores, as two devices; about 2 GB of memory. There the stages ran at 0.7 to 1.4
+steps a second (image), 0.5 to 1.5 (the others; with experiments beside them): three and a half
+hours for the shipped parameters, which had about these numbers of steps, not all of them with these
+settings. Result: data/demo/README.md; what was tried: docs/notes/training_the_demo.md.
 
 Stages: `image` trains the image U-Net and its small T5 on single frames, `base` the temporal
 half on clips of 16 frames of 32×32, and with it the layers that read text (a deviation, see
-TEXT_LAYERS); everything else is frozen. Clips are rendered while training unless
+TEXT_LAYERS); all other parameters are frozen. Clips are rendered during training unless
 --config.data.source=records:<folder> names prepared ones.
 
-`conditional` goes on from `base`: the model also sees what is known of a clip, and can then be used
-for image-to-video, inpainting, outpainting, cinemagraphs and continuations. `style` teaches the
-image half the look of a few pictures: --config.data.source=images:<folder>.
+`conditional` starts from `base`: the model also gets an observed video and its mask, for
+image-to-video, inpainting, outpainting, cinemagraphs and continuations. `style` trains the image
+half on the style of a few pictures: --config.data.source=images:<folder>.
 
-`ssr_image` and `ssr` are the super-resolution, 32 → 128 pixels, in any order with the others: it
-reads no text. It predicts the clean clip, because its stem folds 4×4 pixels into fewer channels
-than their noise has; for the same reason it is cheap.
+`ssr_image` and `ssr` are super-resolution, 32 → 128 pixels. They read no text, so that they can be
+trained before or after the other stages. They predict the clean clip, because the stem folds 4×4
+pixels into fewer channels than their noise has; for the same reason they are cheap.
 """
 
 import dataclasses
@@ -39,13 +39,13 @@ from lumiere_jax.training.optimizer import OptimizerConfig
 from lumiere_jax.training.super_resolution import SuperResolutionConfig
 
 TEXT = T5Config.preset("demo")
-# Whole words: an encoder that is trained from nothing hears them long before it can spell.
+# Tokens are whole words: an encoder trained from scratch learns them much sooner than spelling.
 WORDS = {
     "tokenizer": str(pathlib.Path(__file__).resolve().parent.parent / "data/words/spiece.model"),
     "text_length": 32,
 }
-# One pass through a synthetic motion, whatever their number. 80 are Lumiere's, and five times the
-# work: two CPU cores did not learn motion from what they can see of those in half an hour.
+# A clip shows one pass of a synthetic motion, however many frames it has. Lumiere's 80 are five
+# times the work: with 80, half an hour on two CPU cores was too short to learn motion.
 FRAMES, FRAME_RATE = 16, 8.0
 PROMPTS = (
     "a red circle moves right on a dark background",
@@ -55,29 +55,34 @@ PROMPTS = (
 )
 
 
-# With the velocity's weights and times at high noise, where errors are large and hardly anything
-# can be learnt, shapes stay round and directions unheard (docs/training.md).
+# With the velocity's loss weights and times at high noise, where errors are large and hardly
+# anything can be learnt, shapes stay round and directions have no effect
+# (docs/notes/training_the_demo.md).
 DIFFUSION = DiffusionConfig(prediction="clean", weighting="min_snr", min_snr_gamma=5.0)
 SAMPLER = SamplerConfig(sampler="dpm_solver", steps=20, guidance_scale=2.0, time_shift=0.4)
-# What 16 frames show together is seen through 16 times the noise of what one shows. The floor is
-# for motion, half of which is decided above time 0.93.
+# Content that 16 frames share remains visible at 16 times the noise variance of a single frame's.
+# The floor keeps loss weight at high noise for motion, half of which is decided above time 0.93.
 VIDEO_DIFFUSION = dataclasses.replace(DIFFUSION, min_snr_gamma=1.0, snr_floor=0.05, time_shift=0.25)
 VIDEO_SAMPLER = dataclasses.replace(SAMPLER, time_shift=0.25)
-# Not as in Lumiere, which freezes all of the image model. The image half hears directions since its
-# loss has min-SNR weights, so that this may be needless now: not tried. The time projections carry
-# the pooled text. `--config.train.trainable=temporal` is Lumiere's.
+# A departure from Lumiere, which freezes all of the image model. It may be unnecessary since the
+# image stage's loss has min-SNR weights and its samples respond to directions: not tried. The time
+# projections read the pooled text. `--config.train.trainable=temporal` is Lumiere's choice.
 TEXT_LAYERS = "temporal|text|/attention/|residual/time"
-# Not in the paper either: without it "left" and "right" were one to the finished model, and 2,000
-# steps with it told them apart (docs/training.md).
+# Not in the paper either: without the pattern the finished model did not distinguish "left" and
+# "right"; after 2,000 steps with it, it does (docs/notes/training_the_demo.md).
 TEMPORAL = TemporalConfig(head_dim=32, pattern=(4, 4, 4))
-# Matrices move four times as far as AdamW would move them at this learning rate.
+# Updates of matrices are four times as large as AdamW's at this learning rate.
 MUON = {"name": "muon", "matrix_rms": 0.8, "beta2": 0.99, "schedule": "cosine"}
 
 
 def unet(temporal: TemporalConfig | None) -> UNetConfig:
-    """Patches of 2×2 pixels on three levels: 16×16 of 16 frames, 8×8 of 8, 4×4 of 4; text there.
+    """Return a U-Net on patches of 2×2 pixels, with text attention at the coarsest of three levels.
 
-    It predicts the clean clip: the noise of a patch would fill a good part of 32 channels.
+    The levels are 16×16 of 16 frames, 8×8 of 8, and 4×4 of 4. It predicts the clean clip: the noise
+    of a patch would need a large part of 32 channels.
+
+    Args:
+      temporal: inflation; None for the image model.
     """
     return UNetConfig(
         channels=(32, 64, 128),
@@ -95,7 +100,7 @@ def unet(temporal: TemporalConfig | None) -> UNetConfig:
 
 
 def get_config(stage: str = "base") -> ConfigDict:
-    """The configuration of a stage, such as "base"."""
+    """Return the configuration of a stage, such as "base"."""
     every = (image, base, conditional, style, ssr_image, ssr)
     stages = {stage.__name__: stage for stage in every}
     if stage not in stages:
@@ -104,7 +109,7 @@ def get_config(stage: str = "base") -> ConfigDict:
 
 
 def image() -> Experiment:
-    """All of the image U-Net and of the text encoder, on single frames."""
+    """Train all of the image U-Net and of the text encoder on single frames."""
     return Experiment(
         name="lumiere-demo",
         frame_rate=FRAME_RATE,
@@ -127,7 +132,7 @@ def image() -> Experiment:
 
 
 def base() -> Experiment:
-    """The temporal half and the layers that read text, on whole clips."""
+    """Train the temporal half and the layers that read text on whole clips."""
     return Experiment(
         name="lumiere-demo",
         frame_rate=FRAME_RATE,
@@ -151,20 +156,20 @@ def base() -> Experiment:
 
 
 def conditional() -> Experiment:
-    """The temporal half and the convolution that reads the observed video, from the base on."""
+    """Train the base further, with the convolution that reads the observed video."""
     start = base()
     return dataclasses.replace(
         start,
         stage="conditional",
         model=dataclasses.replace(start.model, observed=True),
-        # Nothing is observed in 4 of 7 clips: the one model still makes videos from text alone.
+        # Nothing is observed in 4 of 7 clips, so that the model still makes videos from text alone.
         data=dataclasses.replace(start.data, masks=MaskMixture(none=1.2)),
         train=dataclasses.replace(start.train, steps=6500, trainable=f"{TEXT_LAYERS}|observation"),
     )
 
 
 def style() -> Experiment:
-    """A low-rank difference to the image U-Net, from a few pictures of a style."""
+    """Train a low-rank difference to the image U-Net on a few pictures of a style."""
     start = image()
     return dataclasses.replace(
         start,
@@ -184,7 +189,13 @@ def style() -> Experiment:
 
 
 def super_resolution(stage: str, temporal: TemporalConfig | None, **settings) -> Experiment:
-    """×4 in IF-II's form: low resolutions do the work, behind a stem that folds 4×4 pixels."""
+    """Return a stage of super-resolution ×4, in IF-II's form behind a stem that folds 4×4 pixels.
+
+    Args:
+      stage: name of the stage.
+      temporal: inflation; None for the image stage.
+      **settings: other fields of the experiment.
+    """
     return Experiment(
         name="lumiere-demo",
         frame_rate=FRAME_RATE,
@@ -213,7 +224,7 @@ def super_resolution(stage: str, temporal: TemporalConfig | None, **settings) ->
 
 
 def ssr_image() -> Experiment:
-    """All of the image super-resolution, on crops of single frames."""
+    """Train all of the image super-resolution on crops of single frames."""
     return super_resolution(
         "ssr_image",
         None,
@@ -226,7 +237,7 @@ def ssr_image() -> Experiment:
 
 
 def ssr() -> Experiment:
-    """Its temporal half alone, on segments of 8 frames."""
+    """Train the temporal half of super-resolution alone, on segments of 8 frames."""
     return super_resolution(
         "ssr",
         TemporalConfig(head_dim=16, resize=(False,)),

@@ -1,27 +1,28 @@
-r"""The temporal half of any inflated image model, with everything else frozen.
+r"""Training of the temporal half of any inflated image model, with all other parameters frozen.
 
     python -m lumiere_jax.convert --from=diffusers --path=IF-I-M-v1.0 --output=models/if-video \
         --inflate --size=64 --frames=80
     python -m lumiere_jax.train --config=configs/inflated.py:models/if-video \
         --workdir=runs/if-video --config.data.source=records:clips-with-text
 
-What follows the colon is the model folder: architecture, diffusion, frames, size and text settings
-are read from it. Captions are encoded in the step where the folder holds a text encoder, and read
-from the clips (`python -m lumiere_jax.embed_text`) where it does not.
+The model folder follows the colon: architecture, diffusion, frames, size and text settings are read
+from it. If it holds a text encoder, captions are encoded in the training step; otherwise their
+embeddings are read with the clips (`python -m lumiere_jax.embed_text`).
 """
 
 from ml_collections import ConfigDict
 
-from lumiere_jax.checkpoints import describe_model, from_json
+from lumiere_jax.checkpoints import describe_model
 from lumiere_jax.input_pipeline import DataConfig
 from lumiere_jax.sampling import StageConfig, TextConfig
+from lumiere_jax.structure import from_dict
 from lumiere_jax.training.command_line import to_config_dict
 from lumiere_jax.training.config import Experiment, TrainConfig
 from lumiere_jax.training.optimizer import OptimizerConfig
 
 
 def get_config(folder: str = "models/if-video") -> ConfigDict:
-    """The `base` stage of the model in `folder`."""
+    """Return the configuration of the `base` stage of the model in `folder`."""
     model = describe_model(folder)
     name = model.settings.get("stages", [name for name in model.parts if name != "text"])[0]
     part = model.parts[name]
@@ -30,9 +31,10 @@ def get_config(folder: str = "models/if-video") -> ConfigDict:
             f"{folder}: {name!r} is an image model; make it a video model with "
             "python -m lumiere_jax.convert --inflate"
         )
-    stage = from_json(StageConfig, part.settings, f"{folder}: {name}")
+    stage = from_dict(StageConfig, part.settings, f"{folder}: {name}")
     text = model.parts.get("text")
-    text_settings = from_json(TextConfig, text.settings) if text else TextConfig()
+    prefix = f"{folder}: text"
+    text_settings = from_dict(TextConfig, text.settings, prefix) if text else TextConfig()
     return to_config_dict(
         Experiment(
             name=str(model.settings.get("name", "inflated")),

@@ -1,9 +1,9 @@
-"""One place for what every test needs: eight fake CPU devices and exact float32 arithmetic."""
+"""Settings and fixtures of all tests: eight fake CPU devices, exact float32 arithmetic."""
 
 import os
 
-# Must be set before JAX starts its backend. Eight devices on the CPU stand in for a mesh, and
-# compiling dominates the suite: code that runs once need not be optimised.
+# Must be set before JAX starts its backend. Eight CPU devices form the meshes, and compilation
+# dominates the suite: code that runs once need not be optimised.
 FLAGS = {"xla_force_host_platform_device_count": 8, "xla_backend_optimization_level": 0}
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 for flag, value in FLAGS.items():
@@ -18,7 +18,7 @@ import hypothesis
 import jax
 import pytest
 
-# The same examples every time, and no limit on an example's time: CI's machines are uneven.
+# The same examples every time, and no time limit per example: the speed of CI machines varies.
 hypothesis.settings.register_profile(
     "suite", deadline=None, derandomize=True, max_examples=60, database=None
 )
@@ -29,13 +29,13 @@ jax.config.update("jax_default_matmul_precision", "highest")
 
 @pytest.fixture(scope="session")
 def golden() -> pathlib.Path:
-    """Folder of parity data made by the original packages; see its README."""
+    """Return the folder of parity data from the original packages; see its README."""
     return pathlib.Path(__file__).parent / "golden"
 
 
 @pytest.fixture(scope="session")
 def fetch():
-    """fetch(requirement, folder) -> the archive of one package of the registry, unopened."""
+    """Return fetch(requirement, folder), which downloads the archive of one package."""
 
     def download(requirement: str, folder: pathlib.Path) -> pathlib.Path:
         options = ["download", "--no-deps", "-d", str(folder), requirement]

@@ -1,4 +1,4 @@
-"""The ablation program on a network that is known: one that answers by window, not by frame."""
+"""The ablation program on a known network, whose output depends on the window, not the frame."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -6,14 +6,14 @@ import pytest
 
 from benchmarks.consensus_ablation import Ways, differences, refine_each_way
 from lumiere_jax.diffusion import DiffusionConfig, SamplerConfig
-from lumiere_jax.evaluation.refinement import bicubic, shrunk
+from lumiere_jax.evaluation.scenes import bicubic, shrunk
 from lumiere_jax.metrics import window_seam_energy
 from lumiere_jax.models import UNetConfig
 from lumiere_jax.sampling import Stage, StageConfig
 
 
 class Drifting:
-    """Claims that brightness rises from the first to the last frame of whatever it sees."""
+    """A network that predicts rising brightness from the first to the last frame of its input."""
 
     config = UNetConfig(
         channels=(8,),

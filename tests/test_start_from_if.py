@@ -9,10 +9,10 @@ import pytest
 from configs import inflated
 from lumiere_jax.checkpoints import Model, Part, read_model, write_model
 from lumiere_jax.convert import Conversion, convert
-from lumiere_jax.embed_text import embed_text
 from lumiere_jax.models import T5Config, network
 from lumiere_jax.moving_shapes.dataset import MovingShapes
-from lumiere_jax.prepare import prepare
+from lumiere_jax.preparation.clips import prepare
+from lumiere_jax.preparation.embedding import embed_text
 from lumiere_jax.training.command_line import to_experiment
 from lumiere_jax.training.loop import train
 from lumiere_jax.training.runs import load_run
@@ -23,7 +23,7 @@ FRAMES, SIZE, TOKENS = 8, 16, 12
 
 @pytest.fixture(scope="module")
 def folders(golden, tmp_path_factory):
-    """An inflated IF, and captioned clips with their embeddings."""
+    """Make an inflated IF, and captioned clips with their embeddings."""
     folder = tmp_path_factory.mktemp("if")
     convert(
         Conversion(

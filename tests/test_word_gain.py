@@ -1,4 +1,4 @@
-"""Which words a model hears, measured by exchanging them."""
+"""The words that a model responds to, measured by exchanging them."""
 
 import pathlib
 
@@ -27,7 +27,7 @@ def test_only_straight_motions_have_an_opposite():
         assert other is None or exchange(other, "direction", rng) == scene
 
 
-def test_the_shipped_model_hears_colours_and_backgrounds_through_much_noise():
+def test_the_shipped_model_responds_to_colours_and_backgrounds_at_high_noise_levels():
     table = gains(Lumiere.load(FOLDER), count=8)
     assert table["colour"][TIMES.index(0.8)] > 50
     assert table["background"][TIMES.index(0.9)] > 100

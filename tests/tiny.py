@@ -1,4 +1,4 @@
-"""The one tiny model of the tests: two levels of eight and sixteen channels, 4 frames of 8×8.
+"""The tiny model of the tests: two levels of 8 and 16 channels, 4 frames of 8×8 pixels.
 
 In memory with random parameters (`tiny_model`), or as a run to train (`tiny_experiment`).
 """
@@ -21,7 +21,7 @@ ROWS = 8
 
 
 def unet(**changes) -> UNetConfig:
-    """The U-Net, with time and text."""
+    """Return the config of the tiny U-Net, with temporal layers and text."""
     options = dict(
         channels=(8, 16),
         blocks=(1, 1),
@@ -37,7 +37,7 @@ def unet(**changes) -> UNetConfig:
 
 
 def part(config, seed: int, **settings) -> Part:
-    """A network with every parameter random, zero starts included."""
+    """Return a network with random parameters, also those that are initialized to zero."""
     rng = np.random.default_rng(seed)
     params = jax.tree.map(
         lambda leaf: np.asarray(rng.normal(size=leaf.shape) * 0.1, np.float32),
@@ -47,7 +47,7 @@ def part(config, seed: int, **settings) -> Part:
 
 
 def tiny_model(*, refined: bool = False, observed: bool = False, name: str = "tiny") -> Model:
-    """Base of 4 frames of 8×8, and where `refined` an SSR to 16×16 in windows of 2 frames."""
+    """Return a base of 4 frames of 8×8; if `refined`, with an SSR to 16×16, windows of 2 frames."""
     options = {"diffusion": {}, "sampler": {"steps": 3, "guidance_scale": 2.0}}
     parts = {
         "text": part(TEXT, 0, tokenizer="bytes", length=8),
@@ -64,7 +64,7 @@ def tiny_model(*, refined: bool = False, observed: bool = False, name: str = "ti
 
 
 def tiny_experiment(stage="image", **train) -> Experiment:
-    """A run of the tiny model: 4 steps with batches of 8 clips."""
+    """Return an experiment with the tiny model: 4 steps with batches of 8 clips."""
     video = stage == "base"
     defaults = {"trainable": "temporal"} if video else {}
     defaults |= {"steps": 4, "log_every": 2, "save_every": 2, "ema_decay": 0.9}
@@ -87,12 +87,12 @@ def tiny_experiment(stage="image", **train) -> Experiment:
 
 
 def with_train(experiment: Experiment, **train) -> Experiment:
-    """The experiment with other settings of the loop."""
+    """Return the experiment with other fields of its `TrainConfig`."""
     return dataclasses.replace(experiment, train=dataclasses.replace(experiment.train, **train))
 
 
 def tiny_batch(index: int, frames: int = 4, rows: int = ROWS) -> dict[str, np.ndarray]:
-    """Batch number `index`: random clips and short captions."""
+    """Return batch number `index`: random clips and short captions."""
     rng = np.random.default_rng(index)
     tokens = ByteTokenizer().encode([f"clip {rng.integers(99)}" for _ in range(rows)], 8)
     return {
@@ -104,8 +104,8 @@ def tiny_batch(index: int, frames: int = 4, rows: int = ROWS) -> dict[str, np.nd
 
 
 def untrained(folder, experiment: Experiment):
-    """A model folder with parameters that no step has changed, to start a stage from."""
-    # Zero-started layers would hide what lies before them.
+    """Write a model folder with untrained parameters, to start a stage from; return its path."""
+    # Layers that are initialized to zero would hide those before them.
     params = jax.tree.map(
         lambda leaf: leaf + 0.05 * np.cos(np.arange(leaf.size, dtype="f4")).reshape(leaf.shape),
         jax.device_get(make_objective(experiment).init(jax.random.key(0))),

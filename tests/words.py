@@ -22,29 +22,30 @@ HISTORY = {"CHANGELOG.md", "tests/words.py", "tests/test_words.py"}  # name what
 VERBS = frozenset(
     """
     accumulate add advance allow answer append apply ask assert attach average begin bind blend
-    bring build call carry change check choose claim clean clear clip close collect combine compare
-    compile complete compose compute concatenate convert copy correct count create crop cut
-    decode define degrade delete derive describe detect determine display divide double download
-    downsample draw drop embed encode end enter estimate evaluate exchange exclude exit expand
-    explain export extend extract fail fetch fill find finish fit flatten flush fold follow forget
-    format free freeze gather generate get give group guide halve handle hash hide hold
-    import initialize inflate insert interleave interpolate invert iterate join jump keep
-    label leave let limit list load lock log look lower make map mark mask match measure merge
-    mirror mix move multiply mutate name noise normalize note observe open order orthogonalize
-    overlap pack pad paint parse pass paste pick pin place plan plot point pool post predict prepare
-    print profile project publish pull put queue quit raise read rebuild receive reconcile record
-    recover reduce refer refine refresh refuse register reject release reload remove rename render
-    repeat replace report request require rescale reset reshape resize resolve restart restore
-    resume return reverse rewrite rotate round run sample save say scale scan score search select
-    send separate set shape shard share shift show shuffle shrink simulate skip slice smooth solve
-    sort split spread stack start step stop store stream stylize sum summarize switch take tell test
-    threshold time tokenize trace train transfer translate transpose trim truncate try turn undo
-    unflatten update upsample use verify wait walk warn weight widen wrap write yield zero
-    """.split()
+    bring build call carry cast change check choose claim clean clear clip close collect combine
+    compare compile complete compose compress compute concatenate convert convolve copy correct
+    count create crop cut decode define degrade delete derive describe detect determine display
+    divide double download downsample draw drop edit embed encode end enter estimate evaluate
+    exchange exclude exit expand explain export extend extract fail fetch fill find finish fit
+    flatten flush fold follow forget format free freeze gather generate get give group guide
+    halve handle hash hide hold import inflate initialize insert interleave interpolate invert
+    iterate join jump keep label leave let limit list load lock log look lower make map mark
+    mask match measure merge mirror mix move multiply mutate name noise normalize note observe
+    open order orthogonalize overlap overwrite pack pad paint parse pass paste pick pin place
+    plan plot point pool post predict prepare print profile project publish pull put queue quit
+    raise read rebuild receive reconcile record recover reduce refer refine refresh refuse
+    register reject release reload remove rename render repeat replace report request require
+    rescale reset reshape resize resolve restart restore resume return reverse rewrite rotate
+    round run sample save say scale scan score search select send separate set shape shard share
+    shift show shrink shuffle simulate skip slice smooth solve sort split spread stack start
+    step stop store stream stylize sum summarize switch take tell test threshold time tokenize
+    trace train transfer translate transpose trim truncate try turn undo unflatten update
+    upsample use verify wait walk warn weight widen wrap write yield zero
+    """.split()  # noqa: SIM905 (a list of words reads better so)
 )
 # Words that begin a clause instead of naming the argument.
 CLAUSES = frozenset(
-    "of what where how see as whether its their in which that who when here".split()
+    "of what where how see as whether its their in which that who when here".split()  # noqa: SIM905
 )
 ARGUMENT = re.compile(r"^ {2}[\w*, `]+: +(\w+)", re.MULTILINE)
 SECTION = re.compile(r"^(?:Args|Attributes):\n((?:[ ]{2}.*\n?|\n(?=[ ]{2}))+)", re.MULTILINE)
@@ -59,7 +60,7 @@ REPLACED = {
     r"\bTelemetry\b": "MetricWriter",
     r"\b[A-Z]\w+Settings\b(?<!absl\.Settings)": "…Config",
     r"\blumiere_jax[./](cascade|stage|weights)\b": "sampling, checkpoints",
-    r"\btraining[./](start|model|export|interruption|journal|telemetry|compile|batches)\b": "see docs/architecture.md",
+    r"\btraining[./](start|model|export|interruption|journal|telemetry|compile|batches)\b": "docs",
     r"\bmodels[./]start\b": "models.initializers",
     r"\bdata[./](prepare|embed_text|train_tokenizer)(?!\w)": "lumiere_jax.prepare, …",
     r"(?i)\bsaid aloud\b": "constrain explicitly",

@@ -1,4 +1,4 @@
-"""Diffusion: schedules, losses, denoisers and samplers. Knows nothing of networks.
+"""Diffusion: schedules, losses, denoisers and samplers, for any network.
 
 config, sampler = DiffusionConfig(), SamplerConfig(sampler="dpm_solver", guidance_scale=7)
 predict = denoiser_from_network(network.apply, params, config)

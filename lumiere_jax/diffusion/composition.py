@@ -1,8 +1,8 @@
-"""The order in which the tricks apply: predict, guide, reconcile windows, threshold, hold.
+"""The order of the denoiser wrappers: predict, guide, reconcile windows, threshold, hold.
 
-Guidance sees what the network sees, one window. The consensus reconciles guided answers. The
-threshold needs the whole clip, or windows would be scaled apart. Held pixels come last, so that
-nothing moves them again.
+Guidance has the same input as the network, one window. The consensus reconciles guided predictions.
+Thresholding needs the whole clip, or each window would be scaled differently. Held pixels come
+last, so that no other wrapper changes them.
 """
 
 from __future__ import annotations
@@ -35,16 +35,20 @@ def compose(
     tile_plan: Tiles | None = None,
     tile_weights: tuple[Float[np.ndarray, "n t"], Float[np.ndarray, "n t"]] | None = None,
 ) -> Denoise:
-    """The denoiser that a sampler runs.
+    """Return the denoiser that a sampler runs.
 
     Args:
-      predict: see `denoiser_from_network`.
-      config: the schedule, and what the network predicts.
+      predict: denoiser of one window, see `denoiser_from_network`.
+      config: schedule and prediction of the network.
       sampler: guidance and thresholding.
       null: null text or negative prompt; needed unless the guidance scale is 1.
-      window_plan, window_weights, texts, group, mesh_axis: see `windows`; no windows when None.
-      tile_plan: see `tiles`; they divide each window.
-      tile_weights: of the rows and of the columns of tiles; uniform when None.
+      window_plan: positions of the windows, see `windows`; the clip is not divided when None.
+      window_weights: window weights of the clip's windows; uniform when None.
+      texts: prompt of each window, [n, b, l, d]; the clip's for all of them when None.
+      group: windows denoised at a time; tiles, where there are any.
+      mesh_axis: mesh axis that groups of windows are divided over; none when None.
+      tile_plan: positions of the tiles of each window, see `tiles`; whole frames when None.
+      tile_weights: window weights over the rows and over the columns of tiles; uniform when None.
     """
     denoise = guide(
         predict,

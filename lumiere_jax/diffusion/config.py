@@ -1,4 +1,4 @@
-"""The settings of a diffusion model (how it was trained), checked when they are made."""
+"""Configuration of a diffusion model: the settings that it was trained with."""
 
 from __future__ import annotations
 
@@ -13,34 +13,35 @@ from lumiere_jax.diffusion import schedule as schedules
 from lumiere_jax.structure import check_choice, check_range
 
 PREDICTIONS = ("noise", "velocity", "clean")
-WEIGHTINGS = ("plain", "min_snr", "velocity")
+WEIGHTINGS = ("plain", "min_snr")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DiffusionConfig:
-    """Noise schedule, what the network predicts, and how its errors are weighted.
+    """Noise schedule, prediction of the network, and loss weights.
 
     Attributes:
-      schedule: "cosine" or "linear" in log-SNR, or a table of 1000 steps: "discrete_cosine"
+      schedule: name: "cosine" or "linear" in log-SNR, or a table of 1000 steps: "discrete_cosine"
         (DeepFloyd IF), "discrete_linear", "discrete_scaled_linear".
       shift: reference resolution / resolution, e.g. 64 / 128; moves the log-SNR of a continuous
-        schedule by 2 log(shift) (arXiv 2301.11093). 1 leaves it.
-      lowest_log_snr, highest_log_snr: ends of a continuous schedule, before the shift.
-      time_shift: of the times that training draws: below 1 they crowd at high noise, where the
-        schedule stays as it is, see `times.shift_times`. The loss counts them as they are drawn.
-      zero_terminal_snr: rescale so that time 1 (timestep 999) is pure noise (arXiv 2305.08891).
-      prediction: what the network emits: "noise", "velocity" (alpha noise - sigma clean) or
-        "clean".
-      weighting: of the loss over time: "plain"; "min_snr" (arXiv 2303.09556); or "velocity", which
-        counts the error of the velocity whatever is predicted (see `loss.loss_weight`).
-      min_snr_gamma: where the latter two cut, in units of the clean clip's squared error.
-      snr_floor: what "min_snr" adds to the SNR, to keep some weight where hardly any signal is
-        left: 0 is the paper's, 1 is "velocity".
-      learned_variance: the network has twice the channels, and the hybrid loss trains the second
-        half (Nichol & Dhariwal 2021).
+        schedule by 2 log(shift) (arXiv 2301.11093). 1 does not move it.
+      lowest_log_snr: log-SNR at time 1 of a continuous schedule, before the shift.
+      highest_log_snr: log-SNR at time 0 of a continuous schedule, before the shift.
+      time_shift: shift of the times drawn in training, see `times.shift_times`; below 1 more of
+        them have high noise. The schedule stays the same, and the loss is not corrected for it.
+      zero_terminal_snr: True to rescale the schedule so that time 1 (timestep 999) is pure noise
+        (arXiv 2305.08891).
+      prediction: output of the network: "noise", "velocity" (alpha noise - sigma clean) or "clean".
+      weighting: loss weights over time: "plain", or "min_snr" (arXiv 2303.09556); see
+        `loss.loss_weight`.
+      min_snr_gamma: upper limit of the min-SNR weight of the clean clip's squared error.
+      snr_floor: number that "min_snr" adds to the SNR, in [0, 1]: 0 as in the paper; 1 for the
+        squared error of the velocity, whatever is predicted.
+      learned_variance: True if the network has twice the channels, and the hybrid loss trains the
+        second half (Nichol & Dhariwal 2021).
 
     Raises:
-      ValueError: a value that cannot be; the message names the field and the nearest that can.
+      ValueError: an invalid value; the message names the field and the nearest valid value.
     """
 
     schedule: str = "cosine"
@@ -75,12 +76,6 @@ class DiffusionConfig:
                 "zero_terminal_snr=True needs prediction='velocity' or 'clean': at the last step "
                 "there is no signal left to tell from the noise"
             )
-
-        if self.weighting == "velocity" and self.prediction == "noise":
-            raise ValueError(
-                "weighting='velocity' needs prediction='clean' or 'velocity': near pure noise the "
-                "velocity's error is without bound for 'noise'; use weighting='min_snr'"
-            )
         if self.snr_floor and (self.weighting != "min_snr" or self.prediction == "noise"):
             raise ValueError(
                 f"snr_floor={self.snr_floor} needs weighting='min_snr' and prediction='clean' or "
@@ -89,15 +84,15 @@ class DiffusionConfig:
 
     @property
     def discrete(self) -> bool:
-        """Whether the schedule is a table of 1000 steps."""
+        """Return True if the schedule is a table of 1000 steps."""
         return self.schedule in schedules.BETAS
 
     def alpha_sigma(self, time: Any) -> tuple[Any, Any]:
-        """alpha and sigma of x = alpha * clean + sigma * noise.
+        """Compute alpha and sigma of x = alpha * clean + sigma * noise.
 
         Args:
-          time: NumPy or Python numbers (computed in float64) or a JAX array; any shape. Below 0 it
-            means the clean clip, (1, 0).
+          time: times, NumPy or Python numbers (computed in float64) or a JAX array; any shape. A
+            time below 0 is the clean clip, (1, 0).
         """
         if self.discrete:
             return schedules.discrete_alpha_sigma(self.schedule, self.zero_terminal_snr, time)
@@ -111,7 +106,11 @@ class DiffusionConfig:
         )
 
     def log_snr(self, time: Any) -> Any:
-        """log(alpha² / sigma²); infinite at the clean clip and at zero terminal SNR."""
+        """Compute log(alpha² / sigma²); infinite at the clean clip and at zero terminal SNR.
+
+        Args:
+          time: times, see `alpha_sigma`.
+        """
         alpha, sigma = self.alpha_sigma(time)
         if schedules.is_numpy(time):
             with np.errstate(divide="ignore"):
@@ -121,7 +120,12 @@ class DiffusionConfig:
     def levels(
         self, time: Float[Array, " b"], like: Float[Array, "b ..."]
     ) -> tuple[Float[Array, "b ..."], Float[Array, "b ..."]]:
-        """alpha and sigma of each example, shaped [b, 1, 1, …] to multiply `like`."""
+        """Compute alpha and sigma of each example, shaped [b, 1, 1, …] to multiply an array.
+
+        Args:
+          time: time of each example.
+          like: array to be multiplied.
+        """
         alpha, sigma = self.alpha_sigma(jnp.asarray(time))
         shape = (-1,) + (1,) * (like.ndim - 1)
         return alpha.reshape(shape), sigma.reshape(shape)
@@ -129,6 +133,12 @@ class DiffusionConfig:
     def add_noise(
         self, clean: Float[Array, "b ..."], noise: Float[Array, "b ..."], time: Float[Array, " b"]
     ) -> Float[Array, "b ..."]:
-        """alpha * clean + sigma * noise: the clip as it is at `time`."""
+        """Compute alpha * clean + sigma * noise, the noisy clip.
+
+        Args:
+          clean: clean clips.
+          noise: standard normal noise.
+          time: time of each clip.
+        """
         alpha, sigma = self.levels(time, clean)
         return alpha * clean + sigma * noise

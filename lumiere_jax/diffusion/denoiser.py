@@ -53,12 +53,12 @@ def predict(
     """Return the network's output in x's precision, and its variance half if it has one.
 
     Args:
-      apply: see `denoiser_from_network`.
+      apply: `Network.apply`, see `denoiser_from_network`.
       params: parameters of the network.
       x: noisy clips.
       time: time of each clip, in [0, 1).
       conditions: conditions of the network.
-      observe: see `denoiser_from_network`.
+      observe: True to pass the observed video and the mask to the network.
 
     Raises:
       ValueError: the network's output has neither as many channels as x nor twice as many.

@@ -1,4 +1,4 @@
-"""What a denoiser takes and gives. Samplers see these three names and never a network."""
+"""The interface of a denoiser: its conditions and its estimate. Samplers use no other."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lumiere_jax.text.text import Text
 
 
 class Estimate(NamedTuple):
-    """A denoiser's answer about x = alpha * clean + sigma * noise.
+    """A denoiser's prediction for x = alpha * clean + sigma * noise.
 
     Attributes:
-      clean: the clip without its noise.
-      noise: the unit noise that was in it.
-      variance: where the variance is learned, the fraction v of Nichol & Dhariwal 2021, eq. 15, as
-        the network emits it: -1 is the posterior variance and 1 the step's beta. None otherwise.
+      clean: estimate of the clean clip.
+      noise: estimate of the noise, of unit variance.
+      variance: fraction v of Nichol & Dhariwal 2021, eq. 15, as the network predicts it: -1 for the
+        posterior variance, 1 for the step's beta. None if the variance is not learned.
     """
 
     clean: Float[Array, "b t h w c"]
@@ -26,14 +26,14 @@ class Estimate(NamedTuple):
 
 
 class Conditions(NamedTuple):
-    """Everything a denoiser is told besides x and time; a pytree, sliced by windows and tiles.
+    """Inputs of a denoiser besides x and time; a pytree, sliced by windows and tiles.
 
     Attributes:
-      text: embeddings of the prompt.
-      low_resolution: the clip to sharpen, already upsampled to x's size and noised.
-      augmentation: how much noise it was given, level / 1000.
-      observed: the known video, in [-1, 1]; 0 where nothing is known.
-      mask: 1 where `observed` is known, else 0.
+      text: embeddings of the prompts.
+      low_resolution: low-resolution clips, upsampled to x's size and noised.
+      augmentation: noise level of the low-resolution clips, in [0, 1); level / 1000 of IF.
+      observed: observed video, in [-1, 1]; 0 where nothing is observed.
+      mask: 1 where `observed` holds pixels of the video, else 0.
     """
 
     text: Text | None = None

@@ -1,4 +1,4 @@
-"""Classifier-free guidance: away from the null text (or a negative prompt), towards the prompt."""
+"""Classifier-free guidance: extrapolation from the null text or a negative prompt to the prompt."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ def guide(
     rescale: float = 0.0,
     config: DiffusionConfig | None = None,
 ) -> Denoise:
-    """null + scale * (conditional - null), for the clean clip and the noise (Ho & Salimans 2022).
+    """Return the denoiser null + scale * (conditional - null) (Ho & Salimans 2022).
 
-    Both halves run as one doubled batch. The variance, where it is learned, is the conditional
-    half's.
+    The formula applies to the clean clip and to the noise. Both halves run as one doubled batch. A
+    learned variance is the conditional half's.
 
     Args:
-      denoise: the conditional denoiser.
-      scale: 1 returns `denoise` itself: no second half is computed.
+      denoise: denoiser that responds to text.
+      scale: guidance scale; 1 returns `denoise` itself, without a second half.
       null: text of the other half, [1 or b, l, d]: the null text, or a negative prompt. Its length
         is that of the conditional text.
-      interval: guidance acts at times inside it, and outside the second half is skipped
-        (Kynkäänniemi et al., arXiv 2404.07724).
-      rescale: how far the guided prediction returns to the conditional one's standard deviation, 0
-        to 1 (Lin et al., arXiv 2305.08891, eq. 15-16).
-      config: what the network predicts; needed to rescale.
+      interval: lowest and highest time, in [0, 1], at which guidance acts; at other times only the
+        conditional half is computed (Kynkäänniemi et al., arXiv 2404.07724).
+      rescale: fraction, in [0, 1], by which the standard deviation of the guided prediction is
+        restored to the conditional one's (Lin et al., arXiv 2305.08891, eq. 15-16); 0 for none.
+      config: schedule and prediction of the network; needed to rescale.
 
     Raises:
-      ValueError: no null text, or texts of different lengths (when called).
+      ValueError: there is no null text, or the texts have different lengths (when called).
     """
     if scale == 1:
         return denoise
@@ -51,12 +51,10 @@ def guide(
 
     def guided(x, time, conditions: Conditions) -> Estimate:
         both = denoise(_twice(x), _twice(time), _both(conditions, null, x.shape[0]))
-        wanted, unwanted = (jax.tree.map(lambda a, i=i: a[i::2], both) for i in range(2))
-        clean, noise = (
-            other + scale * (one - other) for one, other in zip(wanted[:2], unwanted[:2])
-        )
-        estimate = Estimate(clean, noise, wanted.variance)
-        return _rescaled(estimate, wanted, rescale, x, time, config) if rescale else estimate
+        conditional, other = (jax.tree.map(lambda a, i=i: a[i::2], both) for i in range(2))
+        clean, noise = (b + scale * (a - b) for a, b in zip(conditional[:2], other[:2]))
+        estimate = Estimate(clean, noise, conditional.variance)
+        return _rescaled(estimate, conditional, rescale, x, time, config) if rescale else estimate
 
     if interval[0] <= 0 and interval[1] >= 1:
         return guided
@@ -69,7 +67,7 @@ def guide(
 
 
 def _twice(tree: Any) -> Any:
-    """Every example twice, side by side, so that a batch spread over devices stays where it is."""
+    """Repeat every example, the two side by side, so that no example changes its device."""
     return jax.tree.map(lambda leaf: jnp.repeat(leaf, 2, axis=0), tree)
 
 
@@ -98,15 +96,15 @@ def _mask(text: Text, batch: int) -> Array:
     return jnp.broadcast_to(True if text.mask is None else text.mask, shape)
 
 
-def _rescaled(estimate, wanted, rescale: float, x, time, config: DiffusionConfig) -> Estimate:
-    """Scales what the network would have emitted, each example by its own ratio of deviations."""
+def _rescaled(estimate, conditional, rescale: float, x, time, config: DiffusionConfig) -> Estimate:
+    """Scale the guided prediction, each example by its own ratio of standard deviations."""
     alpha, sigma = config.levels(time, x)
     guided, plain = (
         prediction.from_estimate(config.prediction, each, alpha, sigma)
-        for each in (estimate, wanted)
+        for each in (estimate, conditional)
     )
     axes = tuple(range(1, x.ndim))
     ratio = plain.std(axes, keepdims=True) / guided.std(axes, keepdims=True)
-    emitted = guided * (rescale * ratio + 1 - rescale)
-    rescaled = prediction.to_estimate(config.prediction, emitted, x, alpha, sigma)
+    predicted = guided * (rescale * ratio + 1 - rescale)
+    rescaled = prediction.to_estimate(config.prediction, predicted, x, alpha, sigma)
     return rescaled._replace(variance=estimate.variance)

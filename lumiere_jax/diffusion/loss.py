@@ -90,19 +90,21 @@ def stratified_times(
 
 
 def loss_weight(time: Float[Array, " b"], config: DiffusionConfig) -> Float[Array, " b"]:
-    """Weight of the squared error of what the network emits.
+    """Return the loss weight of the squared error of the network's prediction.
 
-    "min_snr" counts the error of the clean clip with weight min(SNR + floor, gamma); with a floor
-    of 0 that is arXiv 2303.09556, sec. 3.4: for noise min(SNR, gamma) / SNR, for velocity
-    min(SNR, gamma) / (SNR + 1). "velocity" has the floor 1: that is the plain error of the
-    velocity, which keeps its weight where hardly any signal is left, cut where hardly any noise is.
+    "min_snr" weights the error of the clean clip by min(SNR + floor, gamma). With a floor of 0 that
+    is arXiv 2303.09556, sec. 3.4: for noise min(SNR, gamma) / SNR, for velocity
+    min(SNR, gamma) / (SNR + 1). A floor of 1 is the plain error of the velocity, cut off at gamma.
+
+    Args:
+      time: times in [0, 1).
+      config: schedule, prediction, and `weighting`.
     """
     if config.weighting == "plain":
         return jnp.ones_like(time)
     alpha, sigma = config.alpha_sigma(time)
-    floor = 1 if config.weighting == "velocity" else config.snr_floor
     # Times sigma², so that neither end divides by zero.
-    least = jnp.minimum(alpha**2 + floor * sigma**2, config.min_snr_gamma * sigma**2)
+    least = jnp.minimum(alpha**2 + config.snr_floor * sigma**2, config.min_snr_gamma * sigma**2)
     if config.prediction == "noise":
         return least / alpha**2
     if config.prediction == "velocity":
@@ -118,7 +120,7 @@ def _bound(predicted, fraction, clean, x, time, config: DiffusionConfig) -> Floa
         )
     alpha, sigma = config.levels(time, x)
     # The bound must not pull on the mean, which the squared error trains better.
-    frozen = jax.lax.stop_gradient(emitted)
+    frozen = jax.lax.stop_gradient(predicted)
     estimate = prediction.to_estimate(config.prediction, frozen, x, alpha, sigma)
     return variational_bound(clean, x, estimate.clean, fraction, time, config)
 

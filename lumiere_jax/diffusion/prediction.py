@@ -1,8 +1,8 @@
-"""What networks predict, and how each turns into the clean clip and the noise.
+"""The three predictions of a network, and their conversion to the clean clip and the noise.
 
-All three say the same about x = alpha * clean + sigma * noise; they differ in what a network finds
-easy, and in which errors the loss counts. velocity = alpha * noise - sigma * clean (Salimans & Ho
-2022) is the one that is well-conditioned at both ends.
+Given x = alpha * clean + sigma * noise, each of them determines the others; they differ in how hard
+they are to learn, and in the errors that the loss counts. velocity = alpha * noise - sigma * clean
+(Salimans & Ho 2022) is well-conditioned at both ends.
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ Clip = Float[Array, "b ..."]
 
 
 def target(kind: str, clean: Clip, noise: Clip, alpha: Clip, sigma: Clip) -> Clip:
-    """What a network of this kind should predict."""
+    """Return the training target of a network.
+
+    Args:
+      kind: prediction of the network: "noise", "velocity" or "clean".
+      clean: clean clips.
+      noise: noise of the clips, of unit variance.
+      alpha: alpha of each clip, broadcast against it.
+      sigma: sigma of each clip, broadcast against it.
+    """
     if kind == "noise":
         return noise
     if kind == "clean":
@@ -24,11 +32,14 @@ def target(kind: str, clean: Clip, noise: Clip, alpha: Clip, sigma: Clip) -> Cli
 
 
 def to_estimate(kind: str, predicted: Clip, x: Clip, alpha: Clip, sigma: Clip) -> Estimate:
-    """The clean clip and the noise that `predicted` implies for x.
+    """Return the clean clip and the noise that a prediction implies for x.
 
     Args:
-      kind: "noise", "velocity" or "clean".
-      alpha, sigma: levels that broadcast against x; alpha > 0 for "noise", sigma > 0 for "clean".
+      kind: prediction of the network: "noise", "velocity" or "clean".
+      predicted: output of the network.
+      x: noisy clips.
+      alpha: alpha of each clip, broadcast against x; above 0 for "noise".
+      sigma: sigma of each clip, broadcast against x; above 0 for "clean".
     """
     if kind == "noise":
         return Estimate(clean=(x - sigma * predicted) / alpha, noise=predicted)
@@ -38,5 +49,5 @@ def to_estimate(kind: str, predicted: Clip, x: Clip, alpha: Clip, sigma: Clip) -
 
 
 def from_estimate(kind: str, estimate: Estimate, alpha: Clip, sigma: Clip) -> Clip:
-    """What a network of this kind would have predicted to say `estimate`."""
+    """Return the prediction of a network that implies `estimate`; see `target`."""
     return target(kind, estimate.clean, estimate.noise, alpha, sigma)

@@ -1,4 +1,4 @@
-"""The settings of sampling, checked when they are made."""
+"""Configuration of sampling."""
 
 from __future__ import annotations
 
@@ -13,31 +13,34 @@ from lumiere_jax.diffusion.times import SECTIONS, SPACINGS, shift_grid, spaced_t
 from lumiere_jax.structure import check_choice, check_range, check_whole
 
 VARIANCES = ("small", "large", "learned")
-MAXIMUM_REPEATS = 100  # RePaint's largest is 20; each repeats all network calls of a stretch
+MAXIMUM_REPEATS = 100  # RePaint's largest is 20; each runs all steps of a stretch again
 THRESHOLDS = ("none", "static", "dynamic")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SamplerConfig:
-    """How to sample: which sampler, at which times, guided and thresholded how.
+    """Sampler, times, guidance and thresholding.
 
     Attributes:
       sampler: "ddpm", "ddim", "euler", "heun", "dpm_solver" (DPM-Solver++ 2M), "dpm_solver_sde".
-      steps: denoising steps, 1 to 1000. Heun calls the network twice a step.
-      spacing: "trailing", "leading", "linspace", or a list of DeepFloyd IF such as "fast27", which
-        fixes the steps.
-      time_shift: below 1 the steps crowd at high noise, see `times.shift_times`.
-      eta: DDIM's noise, 0 (none) to 1 (as much as DDPM); 0 for the other samplers.
-      variance: DDPM's: "small", "large", or "learned" where the network has learned it.
-      jump_length, jump_repeats: resampling jumps, see `times.with_jumps`; 0 for none.
-      guidance_scale: 1 is none.
-      guidance_interval: times at which guidance acts.
-      guidance_rescale: 0 to 1, see `guide`.
-      threshold: "none", "static" or "dynamic".
-      quantile, ceiling: of dynamic thresholding, see `dynamic_threshold`.
+      steps: number of denoising steps, 1 to 1000. Heun calls the network twice per step.
+      spacing: placement of the times: "trailing", "leading", "linspace", or a list of DeepFloyd IF
+        such as "fast27", which fixes the number of steps.
+      time_shift: shift of the times, see `times.shift_times`; below 1 more of them have high noise.
+      eta: fresh noise of DDIM, from 0 (none) to 1 (as much as DDPM); 0 for the other samplers.
+      variance: variance of DDPM's steps: "small" (the posterior's), "large" (beta), or "learned"
+        if the network predicts it.
+      jump_length: steps of a stretch that is resampled, see `times.with_jumps`; 0 for none.
+      jump_repeats: number of times that each stretch is run; 1 for no resampling.
+      guidance_scale: scale of classifier-free guidance; 1 for none.
+      guidance_interval: lowest and highest time, in [0, 1], at which guidance acts.
+      guidance_rescale: fraction of the rescaling of guided predictions, in [0, 1], see `guide`.
+      threshold: thresholding of the clean estimate: "none", "static" or "dynamic".
+      quantile: quantile of dynamic thresholding, in [0, 1], see `dynamic_threshold`.
+      ceiling: largest divisor of dynamic thresholding, see `dynamic_threshold`.
 
     Raises:
-      ValueError: a value that cannot be; the message names the field and the nearest that can.
+      ValueError: an invalid value; the message names the field and the nearest valid value.
     """
 
     sampler: str = "ddim"
@@ -89,12 +92,12 @@ class SamplerConfig:
 
     @property
     def stochastic(self) -> bool:
-        """Whether steps draw fresh noise."""
+        """Return True if steps draw fresh noise."""
         jumps = self.jump_length > 0 and self.jump_repeats > 1
         noisy = self.sampler in ("ddpm", "dpm_solver_sde")
         return jumps or noisy or (self.sampler == "ddim" and self.eta > 0)
 
     def times(self) -> Float[np.ndarray, " n"]:
-        """The times to visit, from noise to CLEAN; they rise where the sampler jumps back."""
+        """Return the times to visit, from noise to CLEAN; they rise where a sampler jumps back."""
         times = shift_grid(spaced_times(self.spacing, self.steps), self.time_shift)
         return with_jumps(times, self.jump_length, self.jump_repeats)

@@ -193,9 +193,9 @@ def _times(time: Array, x: Clip) -> Float[Array, " b"]:
 def _heun_correction(denoise, conditions, x: Clip, moved: Clip, clean: Clip, row: dict) -> Clip:
     """Repeat a step with the mean of the clean estimates at its two ends (Heun's method).
 
-    It is a trapezoid in alpha / sigma, along which x / sigma moves at the rate `clean`; it is finite at
-    both ends of the schedule, as Karras et al.'s sigma / alpha (arXiv 2206.00364) is not where
-    alpha is 0.
+    It is a trapezoid in alpha / sigma, along which x / sigma moves at the rate `clean`. It is
+    finite at both ends of the schedule, as Karras et al.'s sigma / alpha (arXiv 2206.00364) is not
+    where alpha is 0.
     """
 
     def correct(moved):

@@ -1,13 +1,13 @@
 """Noise schedules: the log-SNR of x = alpha * clean + sigma * noise over time in [0, 1].
 
-A schedule is variance preserving (alpha² + sigma² = 1), so its log-SNR = log(alpha² / sigma²) says
-all of it: alpha² = sigmoid(log-SNR) and sigma² = sigmoid(-log-SNR). Two families:
+A schedule is variance preserving (alpha² + sigma² = 1), so log-SNR = log(alpha² / sigma²)
+determines it: alpha² = sigmoid(log-SNR) and sigma² = sigmoid(-log-SNR). Two families:
 
   continuous   cosine (optionally shifted for the resolution) and linear, as formulas
-  discrete     1000 tabled steps, for imported weights: timestep k is time k / 1000
+  discrete     tables of 1000 steps, for imported parameters: timestep k is time k / 1000
 
-A time below 0 stands for the clean clip itself: alpha 1, sigma 0. The last step of a sampler goes
-there. Given NumPy times everything is computed in float64; given JAX times, in their precision.
+A time below 0 stands for the clean clip: alpha 1, sigma 0. It is the end of a sampler's last step.
+NumPy times are computed in float64, JAX times in their own precision.
 """
 
 from __future__ import annotations
@@ -33,23 +33,25 @@ SCHEDULES = ("cosine", "linear", *BETAS)
 
 
 def _cosine_products() -> tuple[np.ndarray, np.ndarray]:
-    """Products of (1 - beta) up to each step, and up to the one before it, uncapped."""
+    """Return the products of (1 - beta) up to each step and up to the one before it, uncapped."""
     grid = np.arange(TIMESTEPS + 1) / TIMESTEPS
     product = np.cos((grid + 0.008) / 1.008 * np.pi / 2) ** 2
     return product[1:], product[:-1]
 
 
 def is_numpy(time: Any) -> bool:
-    """Whether `time` is known now, so that float64 costs nothing."""
+    """Return True if `time` is known before tracing, so that float64 costs nothing."""
     return isinstance(time, (float, int, np.ndarray, np.generic))
 
 
 @functools.cache
 def discrete_tables(schedule: str, zero_terminal_snr: bool) -> tuple[np.ndarray, np.ndarray]:
-    """alpha and sigma of timesteps -1 (clean), 0, 1, … 999, in float64.
+    """Return alpha and sigma of timesteps -1 (clean), 0, 1, … 999, in float64.
 
-    `zero_terminal_snr` shifts and scales sqrt(alpha²) so that the last step is pure noise and the
-    first is as it was (Lin et al., arXiv 2305.08891, algorithm 1).
+    Args:
+      schedule: name of a discrete schedule.
+      zero_terminal_snr: True to shift and scale alpha so that the last step is pure noise and the
+        first is unchanged (Lin et al., arXiv 2305.08891, algorithm 1).
     """
     betas = BETAS[schedule]()
     alpha = np.sqrt(np.cumprod(1 - betas))
@@ -60,7 +62,13 @@ def discrete_tables(schedule: str, zero_terminal_snr: bool) -> tuple[np.ndarray,
 
 
 def discrete_alpha_sigma(schedule: str, zero_terminal_snr: bool, time: Any) -> tuple[Any, Any]:
-    """alpha and sigma by table; the timestep is found by rounding, as 0.29 * 1000 < 290."""
+    """Look up alpha and sigma; the time is rounded to a timestep, because 0.29 * 1000 < 290.
+
+    Args:
+      schedule: name of a discrete schedule.
+      zero_terminal_snr: True for a table whose last step is pure noise.
+      time: times, NumPy or JAX; any shape.
+    """
     alpha, sigma = discrete_tables(schedule, zero_terminal_snr)
     if is_numpy(time):
         index = np.clip(np.rint(np.asarray(time) * TIMESTEPS), -1, TIMESTEPS - 1).astype(int) + 1
@@ -70,15 +78,20 @@ def discrete_alpha_sigma(schedule: str, zero_terminal_snr: bool, time: Any) -> t
 
 
 def cosine_log_snr(time: Any, lowest: float, highest: float) -> Any:
-    """-2 log tan(angle), the angle linear in time (Hoogeboom et al., arXiv 2301.11093, sec. 2).
+    """Return -2 log tan(angle), the angle linear in time (arXiv 2301.11093, sec. 2).
 
     The ends of the angle are cut so that log-SNR runs from `highest` to `lowest`.
+
+    Args:
+      time: times in [0, 1], NumPy or JAX; any shape.
+      lowest: log-SNR at time 1.
+      highest: log-SNR at time 0.
     """
     numpy = np if is_numpy(time) else jnp
     start = np.arctan(np.exp(-highest / 2))
     rest = np.arctan(np.exp(lowest / 2))  # from the last angle to a right angle
     rate = np.pi / 2 - start - rest
-    # Past the middle the angle is measured from its far end: tan near a right angle would lose
+    # In the second half the angle is measured from its far end: tan near a right angle would lose
     # three digits in float32.
     early = -2 * numpy.log(numpy.tan(start + rate * numpy.minimum(time, 0.5)))
     late = 2 * numpy.log(numpy.tan(rest + rate * (1 - numpy.maximum(time, 0.5))))
@@ -86,17 +99,23 @@ def cosine_log_snr(time: Any, lowest: float, highest: float) -> Any:
 
 
 def linear_log_snr(time: Any, lowest: float, highest: float) -> Any:
-    """A straight line from `highest` to `lowest` (Kingma et al., arXiv 2107.00630)."""
+    """Return a straight line from `highest` to `lowest` (Kingma et al., arXiv 2107.00630)."""
     return highest + (lowest - highest) * time
 
 
 def continuous_alpha_sigma(
     schedule: str, shift: float, lowest: float, highest: float, zero_terminal_snr: bool, time: Any
 ) -> tuple[Any, Any]:
-    """alpha and sigma by formula.
+    """Compute alpha and sigma by formula.
 
-    `shift` is a ratio of resolutions, e.g. 64 / 128: log-SNR moves by 2 log(shift), because
-    averaging pixels hides noise (arXiv 2301.11093, sec. 3.1).
+    Args:
+      schedule: "cosine" or "linear".
+      shift: reference resolution / resolution, e.g. 64 / 128: log-SNR moves by 2 log(shift),
+        because averaging pixels hides noise (arXiv 2301.11093, sec. 3.1).
+      lowest: log-SNR at time 1, before the shift.
+      highest: log-SNR at time 0, before the shift.
+      zero_terminal_snr: True to rescale the schedule so that time 1 is pure noise.
+      time: times, NumPy or JAX; any shape. A time below 0 is the clean clip.
     """
     numpy = np if is_numpy(time) else jnp
     inside = numpy.maximum(time, 0.0)
@@ -113,7 +132,7 @@ def continuous_alpha_sigma(
 
 
 def _pure_noise_at_the_end(alpha: Any, sigma: Any, first: float, last: float) -> tuple[Any, Any]:
-    """Algorithm 1 of arXiv 2305.08891, with 1 - alpha carried along so that sigma stays exact."""
+    """Rescale by algorithm 1 of arXiv 2305.08891, with sigma computed from an exact 1 - alpha."""
     scale = first / (first - last)
     below_one = scale * sigma**2 / (1 + alpha) - last * (1 - first) / (first - last)
     alpha = scale * (alpha - last)

@@ -1,7 +1,7 @@
-"""Thresholding of the clean estimate: strong guidance drives pixels out of range; this undoes it.
+"""Thresholding of the clean estimate, whose pixels strong guidance drives out of range.
 
-It acts on a whole clip at once (per window it would break the consensus, per frame it flickers),
-and only on the clean estimate: the noise stays the raw one, as in the peers' samplers.
+It acts on a whole clip at once (per window it would break the consensus, per frame it would
+flicker), and only on the clean estimate: the noise is unchanged, as in other implementations.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ INFINITY_BITS = 0x7F800000  # float32 infinity; every finite magnitude has fewer
 def threshold(
     denoise: Denoise, kind: str = "dynamic", *, quantile: float = 0.995, ceiling: float = 1.0
 ) -> Denoise:
-    """A denoiser whose clean estimate lies in [-1, 1].
+    """Return a denoiser whose clean estimate lies in [-1, 1].
 
     Args:
-      kind: "none"; "static", a clip; "dynamic" (Saharia et al. 2022, sec. 2.3).
-      quantile, ceiling: of the dynamic kind, see `dynamic_threshold`.
+      denoise: denoiser of whole clips.
+      kind: "none"; "static", clipping to [-1, 1]; "dynamic" (Saharia et al. 2022, sec. 2.3).
+      quantile: quantile of the dynamic kind, in (0, 1), see `dynamic_threshold`.
+      ceiling: largest divisor of the dynamic kind, see `dynamic_threshold`.
 
     Raises:
       ValueError: another kind.
@@ -45,11 +47,12 @@ def threshold(
 def dynamic_threshold(
     clean: Float[Array, "b t ..."], quantile: float, ceiling: float
 ) -> Float[Array, "b t ..."]:
-    """Clips each clip at the quantile s of its magnitudes, 1 <= s <= ceiling, and divides by s.
+    """Limit each clip to ± s, the quantile of its magnitudes, 1 <= s <= ceiling, and divide by s.
 
     Args:
-      quantile: in (0, 1), e.g. 0.95.
-      ceiling: largest s. 1 makes it a plain clip; 1.5 is DeepFloyd IF's first stage.
+      clean: clean estimates.
+      quantile: quantile of the magnitudes, in (0, 1), e.g. 0.95.
+      ceiling: largest s. 1 only limits to [-1, 1]; 1.5 is DeepFloyd IF's first stage.
     """
     if ceiling <= 1:
         return _clipped(clean)
@@ -63,19 +66,24 @@ def _clipped(clean: Float[Array, "b t ..."]) -> Float[Array, "b t ..."]:
 
 
 def magnitude_quantile(x: Float[Array, "b t ..."], quantile: float) -> Float[Array, " b"]:
-    """The quantile of |x| of each example, interpolated as `np.quantile` does; float32.
+    """Compute the quantile of |x| of each example, interpolated as `np.quantile` does; float32.
 
-    Found by counting, not by sorting, which at 80 × 1024 × 1024 pixels would need another clip or
-    two of memory: the bits of a positive float32, read as an integer, are ordered as the floats
-    are, so 31 halvings of the range of integers pin the order statistic down exactly. Counted is
-    frame by frame, because magnitudes and comparisons of a whole clip would be two clips more.
+    By counting, not by sorting, which at 80 × 1024 × 1024 pixels would need the memory of another
+    clip or two: the bits of positive float32 numbers, read as integers, have the order of the
+    numbers, so bisecting the range of integers 31 times finds the order statistic exactly. The
+    count goes frame by frame, because the magnitudes and comparisons of a whole clip would need the
+    memory of two more.
+
+    Args:
+      x: examples.
+      quantile: quantile in [0, 1].
     """
     size = x[0].size
     place = quantile * (size - 1)
     rank = min(int(place), size - 1)
 
     def halve(_, span):
-        low, high = span  # the value's bits lie in low … high
+        low, high = span  # low <= bits of the value <= high
         middle = low + (high - low) // 2
         enough = _count(x, middle) > rank
         return jnp.where(enough, low, middle + 1), jnp.where(enough, middle, high)
@@ -90,7 +98,7 @@ def magnitude_quantile(x: Float[Array, "b t ..."], quantile: float) -> Float[Arr
 
 
 def _count(x: Float[Array, "b t ..."], bits: Int32[Array, " b"]) -> Int32[Array, " b"]:
-    """How many magnitudes of each example are at most the float of these bits."""
+    """Count the magnitudes of each example that are at most the float of these bits."""
 
     def add(number, total):
         found = jax.lax.bitcast_convert_type(_magnitude(x, number), jnp.int32)
@@ -109,5 +117,5 @@ def _smallest_above(x: Float[Array, "b t ..."], value: Float[Array, " b"]) -> Fl
 
 
 def _magnitude(x: Float[Array, "b t ..."], number: Array) -> Float[Array, "b n"]:
-    """Of one frame of each example, flat."""
+    """Return the magnitudes of one frame of each example, flat."""
     return jnp.abs(frame(x, number)).astype(jnp.float32).reshape(len(x), -1)

@@ -1,7 +1,7 @@
-"""Which times a sampler visits: lists from noise to the clean clip, which may rise again.
+"""Times that a sampler visits: lists from noise to the clean clip, which may rise again.
 
-All on the grid of 1000 timesteps that imported weights were trained on. The last entry is CLEAN
-(below 0): the final step goes to the clean clip itself.
+All are on the grid of 1000 timesteps that imported parameters were trained on. The last entry is
+CLEAN (below 0): the final step ends at the clean clip.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from lumiere_jax.diffusion.schedule import CLEAN, TIMESTEPS, is_numpy
 
 SPACINGS = ("trailing", "leading", "linspace")
 
-# DeepFloyd IF's lists: the 1000 timesteps cut into equal sections, so many kept of each, from the
-# clean end on.
+# DeepFloyd IF's lists: the 1000 timesteps are cut into equal sections, and these are the numbers of
+# timesteps kept of each, beginning at the clean end.
 SECTIONS = {
     "fast27": (10, 10, 3, 2, 2),
     "smart27": (7, 4, 2, 1, 2, 4, 7),
@@ -31,13 +31,13 @@ SECTIONS = {
 
 
 def spaced_times(spacing: str, steps: int) -> Float[np.ndarray, " n"]:
-    """Times of `steps` steps, falling, and CLEAN.
+    """Return the falling times of a number of steps, followed by CLEAN.
 
     Args:
       spacing: "trailing" starts at the last timestep, "leading" ends at the first, "linspace"
         does both (Lin et al., arXiv 2305.08891, table 2); or one of DeepFloyd IF's lists, e.g.
         "fast27", which fixes the number of steps.
-      steps: 1 to 1000; unused by those lists.
+      steps: number of steps, 1 to 1000; unused by those lists.
     """
     if spacing in SECTIONS:
         timesteps = _respaced(SECTIONS[spacing])
@@ -51,29 +51,30 @@ def spaced_times(spacing: str, steps: int) -> Float[np.ndarray, " n"]:
 
 
 def _respaced(counts: tuple[int, ...]) -> np.ndarray:
-    """Rising timesteps: evenly spread over each section, its first and last among them."""
+    """Return rising timesteps, evenly spread over each section from its first to its last."""
     size, larger = divmod(TIMESTEPS, len(counts))
     timesteps, start = [], 0
     for section, count in enumerate(counts):
         length = size + (section < larger)
         stride = (length - 1) / max(count - 1, 1)
-        # Added up, not multiplied: the peers' rounding of an exact half depends on it.
+        # A sum, not a product: how DeepFloyd IF rounds an exact half depends on it.
         timesteps.append(start + np.rint(np.cumsum([0.0, *[stride] * (count - 1)])))
         start += length
     return np.concatenate(timesteps)
 
 
 def shift_times(times: Any, shift: float) -> Any:
-    """Times moved along the cosine schedule to where its log-SNR is lower by -2 log(shift).
+    """Move times along the cosine schedule to where its log-SNR is lower by -2 log(shift).
 
-    What many frames show together is decided at noise that hides each of them: below 1 the times
-    crowd there, and the network is still told the time that its schedule gives the noise. (The
-    density moves; `DiffusionConfig.shift` moves the schedule.) tan(angle) of the cosine schedule is
-    sigma / alpha, which is divided by `shift`; times below 0 and the ends stay.
+    The content that many frames share is decided at noise that hides each single frame: a shift
+    below 1 puts more of the times there. The network still gets the time that its schedule assigns
+    to the noise: the density of the times moves, whereas `DiffusionConfig.shift` moves the
+    schedule. tan(angle) of the cosine schedule is sigma / alpha, which is divided by `shift`. Times
+    below 0, 0 and 1 are unchanged.
 
     Args:
       times: NumPy or JAX numbers in [0, 1], or CLEAN.
-      shift: e.g. 1/3; 1 leaves them.
+      shift: divisor of sigma / alpha, e.g. 1/3; 1 for no change.
     """
     if shift == 1:
         return times
@@ -84,7 +85,12 @@ def shift_times(times: Any, shift: float) -> Any:
 
 
 def shift_grid(times: Float[np.ndarray, " n"], shift: float) -> Float[np.ndarray, " m"]:
-    """`shift_times` of a falling list, on the grid again; times that fall together become one."""
+    """Shift a falling list as `shift_times` does, and round it to the grid without repetitions.
+
+    Args:
+      times: falling times on the grid, the last one CLEAN.
+      shift: divisor of sigma / alpha, see `shift_times`.
+    """
     if shift == 1:
         return times
     steps = np.rint(shift_times(times, shift) * TIMESTEPS).clip(-1, TIMESTEPS - 1).astype(int)
@@ -92,18 +98,18 @@ def shift_grid(times: Float[np.ndarray, " n"], shift: float) -> Float[np.ndarray
 
 
 def from_strength(times: Float[np.ndarray, "*n"], strength: float) -> Float[np.ndarray, "*n"]:
-    """Return as many times, spread over the schedule below `strength`: where SDEdit starts.
+    """Return as many times, spread over the schedule below `strength`, for SDEdit.
 
     (Meng et al., arXiv 2108.01073.) The first time becomes `strength` of the last timestep, and the
-    others keep their proportions, so that all the steps asked for are run at any strength. They
-    stay on the grid of timesteps where it is fine enough to tell them apart.
+    others keep their proportions, so that the number of steps does not depend on the strength. They
+    stay on the grid of timesteps where it is fine enough to keep them distinct.
 
     Args:
-      times: from noise to CLEAN; a list, or pairs [n, 2].
-      strength: in (0, 1].
+      times: times from noise to CLEAN; a list, or pairs [n, 2].
+      strength: noise level of the start, in (0, 1].
 
     Raises:
-      ValueError: a strength outside (0, 1].
+      ValueError: `strength` is outside (0, 1].
     """
     if not 0 < strength <= 1:
         nearest = 1.0 if strength > 1 else 0.1
@@ -117,20 +123,21 @@ def from_strength(times: Float[np.ndarray, "*n"], strength: float) -> Float[np.n
 def with_jumps(
     times: Float[np.ndarray, " n"], length: int, repeats: int
 ) -> Float[np.ndarray, " m"]:
-    """Every stretch of `length` steps walked `repeats` times, noised again in between.
+    """Repeat every stretch of `length` steps, with noise added again in between.
 
-    RePaint (Lugmayr et al., arXiv 2201.09865, sec. 4.2): gives held pixels and new ones the time to
-    agree. The list rises wherever it jumps back.
+    RePaint (Lugmayr et al., arXiv 2201.09865, sec. 4.2): further steps reconcile new pixels with
+    held ones. The list rises wherever it jumps back.
 
     Args:
-      length: steps of a stretch; 0 leaves the times as they are.
-      repeats: walks of each; 1 leaves them, too.
+      times: falling times, the last one CLEAN.
+      length: steps of a stretch; 0 leaves the times unchanged.
+      repeats: number of times that each stretch is run; 1 leaves the times unchanged.
     """
     if not length or repeats == 1:
         return times
-    walks = []
+    stretches = []
     for start in range(0, len(times) - 1, length):
-        walks += [times[start : start + length + 1]] * repeats
+        stretches += [times[start : start + length + 1]] * repeats
     # Consecutive stretches share a time; a jump's two ends differ.
-    joined = np.concatenate(walks)
+    joined = np.concatenate(stretches)
     return joined[np.append(True, np.diff(joined) != 0)]

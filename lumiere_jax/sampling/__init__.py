@@ -9,8 +9,8 @@ from it.
 
 from lumiere_jax.sampling.cascade import Cascade
 from lumiere_jax.sampling.low_resolution import refine_conditions
-from lumiere_jax.sampling.pixels import from_uint8, shrink, shrink_area, to_uint8
 from lumiere_jax.sampling.request import Conditioning, Request, check_seed
+from lumiere_jax.sampling.shrink import shrink, shrink_area
 from lumiere_jax.sampling.stage import Preview, Stage
 from lumiere_jax.sampling.stage_config import StageConfig
 from lumiere_jax.sampling.text import TextConfig
@@ -24,9 +24,7 @@ __all__ = [
     "StageConfig",
     "TextConfig",
     "check_seed",
-    "from_uint8",
     "refine_conditions",
     "shrink",
     "shrink_area",
-    "to_uint8",
 ]

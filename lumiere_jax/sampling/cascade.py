@@ -14,18 +14,19 @@ from jax.sharding import Mesh
 from jaxtyping import UInt8
 from tqdm import tqdm
 
-from lumiere_jax.checkpoints.dataclass_json import from_json
 from lumiere_jax.checkpoints.model_folder import Model, Part, stage_names
 from lumiere_jax.diffusion.sampler_config import SamplerConfig
 from lumiere_jax.models.network import Network, Params, network
 from lumiere_jax.parallel.sharding import storage_shardings
-from lumiere_jax.sampling.pixels import shrink, shrink_area, to_uint8
 from lumiere_jax.sampling.request import Request
+from lumiere_jax.sampling.shrink import shrink, shrink_area
 from lumiere_jax.sampling.stage import Stage
 from lumiere_jax.sampling.stage_config import StageConfig
 from lumiere_jax.sampling.text import TextConfig, TextEncoder, shots_of_windows
+from lumiere_jax.structure import from_dict
 from lumiere_jax.text.text import Text
 from lumiere_jax.text.unread import Unread
+from lumiere_jax.video.pixel_values import to_uint8
 
 
 class Cascade:
@@ -33,7 +34,7 @@ class Cascade:
 
     Attributes:
       stages: the base, then super-resolutions.
-      mesh: devices that the windows of a clip are spread over (its axis `context`).
+      mesh: devices that the windows of a clip are divided over (its axis `context`).
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class Cascade:
 
     @classmethod
     def from_model(cls, model: Model, *, dtype=None, mesh: Mesh | None = None) -> Cascade:
-        """The cascade of a model folder (see `weights.read_model`).
+        """Make the cascade of a model.
 
         Args:
+          model: model of a folder, see `checkpoints.read_model`, or of a run.
           dtype: compute dtype; by the device when None.
           mesh: devices to sample on, see `parallel.make_mesh`; the default device when None.
         """
@@ -60,28 +62,28 @@ class Cascade:
         if "text" not in model.parts:
             return cls(stages, mesh=mesh)
         part = model.parts["text"]
-        text = from_json(TextConfig, part.settings, "model.json: text")
+        text = from_dict(TextConfig, part.settings, "model.json: text")
         encoder = network(part.config, dtype=dtype), _placed(part.params, mesh)
         return cls(stages, encoder, text, mesh=mesh)
 
     @property
     def encoder(self) -> tuple[Network, Params] | None:
-        """The text encoder and its parameters; None for a cascade that reads no text."""
+        """Return the text encoder and its parameters; None for a cascade that reads no text."""
         return self._text[0]
 
     @property
     def base(self) -> Stage:
-        """The stage that makes a clip from noise."""
+        """Return the stage that samples a clip from noise."""
         return self.stages[0]
 
     @property
     def size(self) -> int:
-        """Pixels on the short side of the result."""
+        """Return the pixels on the short side of the result."""
         return self.stages[-1].settings.size
 
     @property
     def unit(self) -> int:
-        """The sides of a canvas that is not square are multiples of this many pixels."""
+        """Return the pixels that the sides of a canvas must be multiples of."""
         factors = (
             stage.network.config.spatial_factor * max(1, self.size // stage.settings.size)
             for stage in self.stages
@@ -89,7 +91,10 @@ class Cascade:
         return math.lcm(*factors)
 
     def with_config(self, changes: Mapping[str, Mapping[str, Any]]) -> Cascade:
-        """The same networks with other settings of some stages: `{"ssr": {"window": 8}}`.
+        """Return the networks with other settings of some stages: `{"ssr": {"window": 8}}`.
+
+        Args:
+          changes: fields of `StageConfig` by stage.
 
         Raises:
           ValueError: there is no such stage.
@@ -108,18 +113,21 @@ class Cascade:
         preview_every: int = 0,
         on_preview=None,
     ) -> dict[str, UInt8[np.ndarray, "b t h w 3"]]:
-        """Makes the clips of a request.
+        """Sample the clips of a request.
 
         Args:
-          request: what to make.
-          params: by stage name, instead of the stage's own.
-          samplers: by stage name, instead of the stage's own.
-          progress: a bar a stage on the terminal.
+          request: prompts, seeds and given videos.
+          params: parameters by stage, instead of the stages' own.
+          samplers: samplers by stage, instead of the stages' own.
+          progress: True for a progress bar per stage on the terminal.
           preview_every: denoising steps between two calls of `on_preview`; 0 for none.
-          on_preview: gets (stage name, step, clips uint8 [b, t, h, w, 3]).
+          on_preview: function of (stage name, step, clips uint8 [b, t, h, w, 3]).
 
         Returns:
-          The clips by stage, the last one being the result.
+          Clips by stage; the last stage's are the result.
+
+        Raises:
+          ValueError: an unknown stage, or a request that does not fit the model.
         """
         samplers, params = dict(samplers or {}), dict(params or {})
         self.check_names([*samplers, *params])
@@ -133,22 +141,26 @@ class Cascade:
                     options = {"sampler": sampler, "preview_every": preview_every}
                     options["params"] = params.get(stage.name)
                     clips = self._sample_stage(stage, request, clips, options)
-                    made[stage.name] = to_uint8(clips)
+                    made[stage.name] = np.asarray(to_uint8(clips))
         return made
 
     def check_names(self, names: Iterable[str]) -> None:
-        """Raises a ValueError that names a stage that is not there."""
+        """Raise a ValueError that names a stage which the model does not have.
+
+        Args:
+          names: names of stages.
+        """
         unknown = sorted(set(names) - {stage.name for stage in self.stages})
         if unknown:
             known = ", ".join(stage.name for stage in self.stages)
             raise ValueError(f"this model has no stage {unknown[0]!r}; its stages are {known}")
 
     def encode(self, prompts: Sequence[str]) -> Text | None:
-        """Embeddings of the prompts; None for a model without text."""
+        """Return the embeddings of prompts; None for a model without text."""
         return self._encode(prompts)
 
     def unread(self, text: str) -> Unread | None:
-        """Return what the text encoder cannot read of a text; None where it reads all of it."""
+        """Return the part of a text that the encoder cannot read; None if it reads all of it."""
         return self._encode.unread(text)
 
     def _stages_of(self, request: Request) -> tuple[Stage, ...]:
@@ -216,7 +228,7 @@ class Cascade:
 
 
 def _stage(name: str, part: Part, dtype, mesh: Mesh | None) -> Stage:
-    settings = from_json(StageConfig, part.settings, f"model.json: {name}")
+    settings = from_dict(StageConfig, part.settings, f"model.json: {name}")
     return Stage(name, network(part.config, dtype=dtype), _placed(part.params, mesh), settings)
 
 
@@ -227,18 +239,18 @@ def _placed(params: Params, mesh: Mesh | None) -> Params:
 
 
 def _for_all(array, clips: int):
-    """The array of one clip for all of them."""
+    """Repeat an array of one clip for all clips."""
     return None if array is None else jnp.broadcast_to(array, (clips, *array.shape[1:]))
 
 
 class SamplingProgress:
-    """Context: a bar over a stage's denoising steps, and its previews as bytes.
+    """Context of a stage's progress bar and preview callback.
 
     Args:
-      stage: listened to until the context ends.
-      sampler: tells the number of steps.
-      progress: whether the bar is shown.
-      on_preview: gets (stage name, step, clips uint8 [b, t, h, w, 3]); None for nobody.
+      stage: stage whose callbacks are set until the context ends.
+      sampler: sampler whose steps the bar counts.
+      progress: True to show the bar.
+      on_preview: function of (stage name, step, clips uint8 [b, t, h, w, 3]); None for no previews.
     """
 
     def __init__(self, stage: Stage, sampler: SamplerConfig, progress: bool, on_preview):

@@ -1,4 +1,4 @@
-"""What a super-resolution network is told of the clip that it refines."""
+"""Low-resolution conditions of a super-resolution network."""
 
 from __future__ import annotations
 
@@ -22,11 +22,20 @@ def refine_conditions(
     diffusion: DiffusionConfig,
     upsampling: Upsampling,
 ) -> dict[str, Array]:
-    """What the network is told of a low-resolution clip, as keywords of `apply`.
+    """Return the low-resolution conditions of a network, as keywords of `apply`.
 
-    The clip at the size of `noise` and noised to `level`, and that level where the network embeds
-    it (Saharia et al. 2022, section 2.4: noise conditioning augmentation). The noise is one field
-    for the whole clip, so that windows agree on what they are given.
+    "low_resolution" is the clip, upsampled and noised; "augmentation" is the noise level, for a
+    network that embeds it (Saharia et al. 2022, section 2.4: noise conditioning augmentation). The
+    noise is one field for the whole clip, so that all windows have the same input where they
+    overlap.
+
+    Args:
+      clip: low-resolution clips, in [-1, 1].
+      noise: standard normal noise of the size of the output.
+      level: noise level of each clip, in [0, 1).
+      config: configuration of the U-Net.
+      diffusion: schedule by which the clips are noised.
+      upsampling: interpolation to the size of the output.
     """
     height, width = noise.shape[2:4]
     clip = upsample(clip, height, width, upsampling)
@@ -41,33 +50,42 @@ def long_refine_conditions(
     config: UNetConfig,
     settings: StageConfig,
 ) -> dict[str, Array]:
-    """The same in the memory of the result: each frame is interpolated and noised by itself.
+    """Return `refine_conditions` of a long clip, computed frame by frame to save memory.
 
     Args:
-      noise_of: a frame's noise, by its number.
-      shape: of a clip, [t, h, w, c].
+      clip: low-resolution clips, in [-1, 1].
+      noise_of: function from the number of a frame to its noise, [b, h, w, c].
+      shape: shape of an output clip, [t, h, w, c].
+      config: configuration of the U-Net.
+      settings: configuration of the stage: noise level, schedule and interpolation.
     """
     level = jnp.full(len(clip), settings.augmentation, jnp.float32)
 
-    def told(small, noise):
+    def conditions(small, noise):
         return refine_conditions(
             small[:, None], noise[:, None], level, config, settings.diffusion, settings.upsampling
         )
 
     def change(_, small, number):
-        return told(small, noise_of(number))["low_resolution"][:, 0]
+        return conditions(small, noise_of(number))["low_resolution"][:, 0]
 
     given = {"low_resolution": rewrite(change, jnp.zeros((len(clip), *shape)), clip)}
     return given | ({"augmentation": level} if config.augmentation else {})
 
 
 def check_low_resolution(clip: Float[Array, "b t i j c"], settings: StageConfig, name: str) -> None:
-    """Raises a ValueError for a clip of another size than the stage of that name enlarges."""
+    """Raise a ValueError unless the clip has the size that the stage enlarges.
+
+    Args:
+      clip: low-resolution clips.
+      settings: configuration of the stage.
+      name: name of the stage, for the message.
+    """
     short = min(clip.shape[2:4])
     if settings.factor is None or short * settings.factor == settings.size:
         return
-    wanted = settings.size // settings.factor
+    target = settings.size // settings.factor
     raise ValueError(
         f"--upscale: a clip of {short} pixels on the short side; stage {name!r} takes "
-        f"{wanted} and makes {settings.size}: resize the clip to {wanted}"
+        f"{target} and makes {settings.size}: resize the clip to {target}"
     )

@@ -1,4 +1,4 @@
-"""Where a stage's windows and tiles lie; what does not fit is an error that names the flag."""
+"""Plans of a stage's windows and tiles; errors name the flag to change."""
 
 from __future__ import annotations
 
@@ -17,18 +17,21 @@ from lumiere_jax.models.config import UNetConfig
 from lumiere_jax.sampling.stage_config import StageConfig
 
 WINDOW_AXIS = "context"
-"""Mesh axis that groups of windows are spread over."""
+"""Mesh axis that groups of windows are divided over."""
 
 
 def windows_over(frames: int, settings: StageConfig, network: UNetConfig, name: str) -> Windows:
-    """The windows over a clip of that many frames; one when it fits into a single one.
+    """Plan the windows over a clip; a single one if the clip is no longer than a window.
 
     Args:
-      name: the stage's, for the messages.
+      frames: frames of the clip.
+      settings: configuration of the stage.
+      network: configuration of its U-Net.
+      name: name of the stage, for the messages.
 
     Raises:
-      ValueError: frames or a window that the network's temporal factor does not divide, a window
-        longer than the clip, or an overlap as long as the window.
+      ValueError: the network's temporal factor does not divide the frames of a window, a window is
+        longer than the clip, or the overlap is as long as a window.
     """
     factor = network.temporal_factor
     window = settings.window or min(settings.frames, frames)
@@ -50,10 +53,17 @@ def windows_over(frames: int, settings: StageConfig, network: UNetConfig, name: 
 def tiles_over(
     height: int, width: int, settings: StageConfig, network: UNetConfig, name: str
 ) -> Tiles | None:
-    """The tiles over frames of that size; None where they are denoised whole.
+    """Plan the tiles over a frame; return None if the frame is denoised whole.
+
+    Args:
+      height: rows of the frame.
+      width: columns of the frame.
+      settings: configuration of the stage.
+      network: configuration of its U-Net.
+      name: name of the stage, for the messages.
 
     Raises:
-      ValueError: tiles, or whole frames, that the network's spatial factor does not divide.
+      ValueError: the network's spatial factor does not divide the tiles, or the whole frame.
     """
     factor = network.spatial_factor
     tile = settings.tile or max(height, width)
@@ -73,10 +83,14 @@ def tiles_over(
 def composition(
     windows: Windows, tiles: Tiles | None, settings: StageConfig, *, fade: bool
 ) -> dict[str, Any]:
-    """Plans, weights and the mesh axis they are spread over, as keywords of `diffusion.compose`.
+    """Return plans, window weights and the mesh axis, as keywords of `diffusion.compose`.
 
     Args:
-      fade: windows of different texts, which fade into one another instead of being cut.
+      windows: positions of the windows.
+      tiles: positions of the tiles; None for whole frames.
+      settings: configuration of the stage.
+      fade: True to use the weights "ramp" over the frames, so that windows of different texts fade
+        into one another.
     """
     spread = dict(jax.sharding.get_abstract_mesh().shape).get(WINDOW_AXIS, 1) > 1
     plans = {

@@ -1,6 +1,6 @@
-"""What the cascade is asked for: every application of Lumiere is one of these.
+"""Requests to the cascade: (text, observed video, mask, start).
 
-(text, observed video, mask, start); see `applications/`.
+Every application of Lumiere is one of them; see `applications/`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 SEEDS = 2**32
-"""Seeds lie below this: JAX's keys have 32 bits, and a larger one would wrap to another's clip."""
+"""Upper limit of seeds: JAX's keys have 32 bits, and larger seeds would repeat smaller ones."""
 Conditioning = Literal["trained", "free"]
 ARRAYS = ("observed", "mask", "source", "low_resolution")
 
@@ -27,26 +27,28 @@ def check_seed(seed: Any) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
-    """What to make.
+    """The clips to make. Arrays whose b is 1 apply to all of them.
 
     Attributes:
-      prompts: one a clip.
-      seeds: one a clip, in [0, 2**32); a clip depends on its own seed alone.
+      prompts: prompt of each clip.
+      seeds: seed of each clip, in [0, 2**32); a clip depends on no other clip's seed.
       negative: negative prompt of all clips; the null text by default.
-      frames: of each clip; what the base was trained on when None.
-      observed: [b, t, h, w, 3] in [−1, 1] at output resolution, blank (0) where nothing is known.
-      mask: [b, t, h, w, 1], 1 where `observed` holds. Its pixels are kept at every stage.
-      source: [b, t, h, w, 3] in [−1, 1], a clip that denoising starts from, at any size.
-      strength: in (0, 1], how far towards noise `source` is taken.
-      shots: several in one clip: the texts of its windows, in order; one list a clip.
-      conditioning: "trained": the base was fine-tuned on observed videos, and is shown this one.
-        "free": it is not shown, only kept. None: "trained" where the base can.
-      low_resolution: [b, t, h, w, 3] in [−1, 1]: skip the base, and refine this clip.
-
-    Arrays whose b is 1 serve all clips.
+      frames: frames of each clip; as many as the base was trained on when None.
+      observed: observed video, [b, t, h, w, 3] in [−1, 1] at the size of the output; 0 where
+        nothing is observed.
+      mask: mask of the observed pixels, [b, t, h, w, 1]: 1 where they are observed. They are kept
+        at every stage.
+      source: source video that denoising starts from (SDEdit), [b, t, h, w, 3] in [−1, 1], of any
+        size.
+      strength: noise level that `source` is noised to, in (0, 1].
+      shots: prompts of the shots of each clip, in order; None for one shot per clip.
+      conditioning: "trained" to pass the observed video to the base, which must be fine-tuned on
+        observed videos; "free" to keep the observed pixels without passing them. When None,
+        "trained" if the base supports it.
+      low_resolution: clips to refine without running the base, [b, t, h, w, 3] in [−1, 1].
 
     Raises:
-      ValueError: fields that do not fit each other, or are out of range.
+      ValueError: fields do not fit each other, or are out of range.
     """
 
     prompts: Sequence[str]

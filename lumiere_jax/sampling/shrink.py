@@ -1,39 +1,43 @@
-"""Pixels of clips: bytes or [−1, 1], and at a stage's size."""
+"""Given videos and masks at the size of a stage."""
 
 from __future__ import annotations
 
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float
 
 from lumiere_jax.models.ssr import downsample
 
 
-def to_uint8(clips: Float[Array, "..."]) -> UInt8[np.ndarray, "..."]:
-    """[−1, 1] → 0 … 255, rounded."""
-    scaled = jnp.round((jnp.clip(jnp.asarray(clips), -1, 1) + 1) * 127.5)
-    return np.asarray(scaled.astype(jnp.uint8))
+def shrink(
+    observed: Float[Array, "b t h w c"] | None, mask: Float[Array, "b t h w 1"] | None, size: int
+) -> tuple[Float[Array, "b t i j c"] | None, Float[Array, "b t i j 1"] | None]:
+    """Return an observed video and its mask at the size of a stage.
 
+    The video is averaged over blocks of pixels; of the mask the minimum is taken: a pixel counts as
+    observed only if all pixels of its block are.
 
-def from_uint8(clips: UInt8[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """0 … 255 → [−1, 1]."""
-    return np.asarray(clips, np.float32) / 127.5 - 1
-
-
-def shrink(observed, mask, size: int):
-    """Observed video and mask at a stage's size.
-
-    The video shrinks by area, the mask by minimum: a pixel counts as observed only where all that
-    it stands for is.
+    Args:
+      observed: observed video; None if there is none.
+      mask: 1 where `observed` is known.
+      size: pixels of the short side.
     """
     if observed is None:
         return None, None
+    b, t, h, w, c = mask.shape
     factor = _factor(observed, size)
-    return shrink_area(observed, size), _blocks(mask, factor).min((3, 5))
+    blocks = jnp.asarray(mask, jnp.float32).reshape(
+        b, t, h // factor, factor, w // factor, factor, c
+    )
+    return shrink_area(observed, size), blocks.min((3, 5))
 
 
 def shrink_area(clip: Float[Array, "b t h w c"], size: int) -> Float[Array, "b t i j c"]:
-    """The clip with a short side of `size` pixels, each the mean of those it stands for."""
+    """Return a clip with `size` pixels on the short side, each the mean of a block of pixels.
+
+    Args:
+      clip: clip whose sides are whole multiples of the result's.
+      size: pixels of the short side.
+    """
     return downsample(jnp.asarray(clip, jnp.float32), _factor(clip, size))
 
 
@@ -45,9 +49,3 @@ def _factor(clip, size: int) -> int:
             f"factor: resize it to {max(1, round(short / size)) * size}"
         )
     return short // size
-
-
-def _blocks(clip, factor: int):
-    b, t, h, w, c = clip.shape
-    clip = jnp.asarray(clip, jnp.float32)
-    return clip.reshape(b, t, h // factor, factor, w // factor, factor, c)

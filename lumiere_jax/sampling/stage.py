@@ -1,4 +1,4 @@
-"""A network under its settings, sampled as one compiled program."""
+"""A stage of the cascade: one network, sampled in one compiled program."""
 
 from __future__ import annotations
 
@@ -28,13 +28,15 @@ Preview = Callable[[int, np.ndarray], None]
 
 
 class Stage:
-    """Samples clips from one network.
+    """A network with its parameters and settings.
 
     Attributes:
-      name: in the model folder: "base", "ssr", ….
-      network, params, settings: see there.
-      progress: gets the number of each finished step.
-      preview: gets that number and the clean estimate, where previews are asked for.
+      name: name in the model folder: "base", "ssr", ….
+      network: network of the stage.
+      params: parameters of the network.
+      settings: geometry, diffusion and default sampler.
+      progress: callback with the number of each finished step.
+      preview: callback with that number and the clean estimate, if previews are requested.
     """
 
     def __init__(self, name: str, network: Network, params: Params, settings: StageConfig):
@@ -45,13 +47,13 @@ class Stage:
         self._compiled = jax.jit(self._run, static_argnames=static)
 
     def with_config(self, **changes: Any) -> Stage:
-        """The same network under other settings, such as `window=8`."""
+        """Return the network under other settings, such as `window=8`."""
         settings = dataclasses.replace(self.settings, **changes)
         return Stage(self.name, self.network, self.params, settings)
 
     @property
     def refines(self) -> bool:
-        """Whether this stage needs a low-resolution clip."""
+        """Return True if the stage needs a low-resolution clip."""
         return self.network.config.low_resolution
 
     def sample(
@@ -72,23 +74,26 @@ class Stage:
         sampler: SamplerConfig | None = None,
         preview_every: int = 0,
     ) -> Float[Array, "b t h w c"]:
-        """Clean clips in [−1, 1].
+        """Sample clean clips in [−1, 1].
 
-        Where `jax.set_mesh` has set a mesh, groups of windows are spread over its axis `context`.
+        Under `jax.set_mesh`, groups of windows are divided over the axis `context` of the mesh.
 
         Args:
-          keys: a random key a clip; a clip does not depend on which others are made with it.
-          text, null: of the prompts and of the negative prompts; None for a model without text.
-          frames: of each clip.
-          low_resolution: the clip to refine, [−1, 1], at any size; where `refines`.
-          observed, mask: what is known of the result, at this stage's size.
-          source: a clip to start from, noised to `strength` (SDEdit).
-          window_texts: a text for each window [n, b, l, d]: several shots in one clip, which fade
-            into one another.
-          strength: in (0, 1]; see `diffusion.sample`.
-          told: a network that reads observed videos is shown this one. Held are its pixels anyway.
-          params: instead of the stage's own.
-          sampler: instead of the settings' own.
+          keys: random key of each clip; a clip does not depend on the others of its batch.
+          text: embeddings of the prompts; None for a model without text.
+          null: embeddings of the negative prompts; None for a model without text.
+          frames: frames of each clip.
+          low_resolution: clip to refine, in [−1, 1], at any size; needed if the stage `refines`.
+          observed: observed video at this stage's size.
+          mask: 1 where `observed` is known.
+          source: source video to start from, noised to `strength` (SDEdit).
+          window_texts: text of each window, [n, b, l, d], for several shots that fade into one
+            another.
+          strength: noise level of the start, in (0, 1]; see `diffusion.sample`.
+          told: True to pass the observed video to a network that reads one. Its pixels are held in
+            either case.
+          params: parameters to use instead of the stage's own.
+          sampler: sampler to use instead of the default.
           preview_every: steps between two calls of `preview`; 0 for none.
 
         Raises:
@@ -112,11 +117,11 @@ class Stage:
         )
 
     def plan(self, frames: int) -> Windows:
-        """The windows over a clip of that many frames, see `planning.windows_over`."""
+        """Return the windows over a clip of some frames, see `planning.windows_over`."""
         return windows_over(frames, self.settings, self.network.config, self.name)
 
     def plan_tiles(self, height: int, width: int) -> Tiles | None:
-        """The tiles over frames of that size, see `planning.tiles_over`."""
+        """Return the tiles over frames of some size, see `planning.tiles_over`."""
         return tiles_over(height, width, self.settings, self.network.config, self.name)
 
     def _run(self, params, keys, arrays, *, sampler, frames, strength, told, preview_every):
@@ -157,7 +162,7 @@ class Stage:
         )
 
     def _shape(self, frames: int, *given) -> tuple[int, int, int, int]:
-        """Of one clip; not square where the first of what is given is not."""
+        """Return the shape [t, h, w, c] of one clip, with the aspect ratio of the given clips."""
         size, channels = self.settings.size, self.network.config.in_channels
         given = [clip for clip in given if clip is not None]
         if not given:
@@ -167,7 +172,7 @@ class Stage:
         return frames, height * size // short, width * size // short, channels
 
     def _hooks(self, preview_every: int) -> Hooks:
-        # The compiled program keeps these two: they look up who listens at the moment.
+        # The compiled program keeps these two functions: they look up the current callbacks.
         preview = (lambda step, clip: self.preview(step, clip)) if preview_every else None
         return Hooks(
             progress=lambda step: self.progress(step), preview=preview, every=preview_every or 1
@@ -175,7 +180,15 @@ class Stage:
 
 
 def normal(keys: Key[Array, "b"], shape: tuple[int, int, int, int]) -> Float[Array, "b t h w c"]:
-    """Standard normal clips of that shape [t, h, w, c], one a key."""
+    """Draw standard normal clips, one per key.
+
+    Drawing takes several times the memory of its result, so it goes frame by frame; and a frame's
+    noise does not depend on the number of frames after it.
+
+    Args:
+      keys: random key of each clip.
+      shape: [t, h, w, c] of one clip.
+    """
     drawn = frame_noise(keys, shape)
     return rewrite(lambda _, __, number: drawn(number), jnp.zeros((len(keys), *shape)))
 
@@ -183,7 +196,12 @@ def normal(keys: Key[Array, "b"], shape: tuple[int, int, int, int]) -> Float[Arr
 def frame_noise(
     keys: Key[Array, "b"], shape: tuple[int, int, int, int]
 ) -> Callable[[Array], Float[Array, "b h w c"]]:
-    """The frames of the clips that `normal` draws, by number."""
+    """Return a function from a frame's number to that frame of the clips that `normal` draws.
+
+    Args:
+      keys: random key of each clip.
+      shape: [t, h, w, c] of one clip.
+    """
 
     def drawn(number):
         return jax.vmap(lambda key: jax.random.normal(key, shape[1:]))(folded(keys, number))
@@ -192,5 +210,10 @@ def frame_noise(
 
 
 def folded(keys: Key[Array, "b"], number: Array | int) -> Key[Array, "b"]:
-    """A further key from each."""
+    """Return a further key from each.
+
+    Args:
+      keys: random keys.
+      number: number of the further key.
+    """
     return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)

@@ -1,4 +1,4 @@
-"""How a stage works: what stands beside its weights in the model folder."""
+"""Configuration of a stage, which the model folder stores beside its parameters."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from lumiere_jax.structure import check_choice, check_fields, check_range
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StageConfig:
-    """How a stage was trained, and how it is sampled unless told otherwise.
+    """Schedule and prediction of a trained stage, and its defaults in sampling.
 
     Attributes:
-      diffusion: its schedule and prediction.
+      diffusion: schedule and prediction of the network.
       sampler: default sampler.
-      frames: of the clips that it was trained on; more are made window by window.
-      size: pixels a side of its output.
+      frames: frames of the training clips; longer clips are denoised window by window.
+      size: pixels per side of the output.
       overlap: frames that neighbouring windows share (Lumiere, section 3.2: 2).
       window: frames of a window; `frames` when None.
-      weights: of the windows' opinions: "uniform", "ramp" or "gaussian".
-      group: windows denoised at a time.
+      weights: kind of window weights, "uniform", "ramp" or "gaussian", see
+        `diffusion.window_weights`.
+      group: number of windows denoised at a time.
       augmentation: noise level of the low-resolution clip, in [0, 1); level / 1000 of IF.
-      upsampling: how the low-resolution clip is brought to `size`.
-      factor: `size` over that of the low-resolution clips it was trained on; any when None.
-      tile: pixels a side of the squares that frames are denoised in; whole frames when None.
+      upsampling: interpolation of the low-resolution clip to `size`, see `models.ssr.upsample`.
+      factor: `size` divided by the size of the low-resolution training clips; when None, clips of
+        any size are refined.
+      tile: pixels per side of the tiles that frames are denoised in; whole frames when None.
       tile_overlap: pixels that neighbouring tiles share.
     """
 
@@ -46,11 +48,11 @@ class StageConfig:
     tile_overlap: int = 32
 
     def __post_init__(self):
-        # Of clips: as for training data. Of the rest: what any accelerator can hold.
+        # Clips have the bounds of training data; the other bounds exceed any accelerator's memory.
         pixels, frames = (8, 8192), (1, 1 << 16)
         whole = {"frames": frames, "window": frames, "size": pixels, "tile": pixels}
         whole |= {"overlap": (0, 1 << 16), "tile_overlap": (0, 8192)}
-        # `diffusion` refuses a group of 0 and other kinds of `weights`, and names the flags.
+        # `diffusion` refuses a group of 0 and invalid `weights` with messages that name the flags.
         whole |= {"group": (0, 1 << 16), "factor": (1, 64)}
         check_fields(self, whole=whole)
         check_choice("upsampling", self.upsampling, typing.get_args(Upsampling))

@@ -1,4 +1,4 @@
-"""Prompts of the cascade: how they become embeddings, and which window reads which."""
+"""Embeddings of prompts, and the assignment of prompts to windows."""
 
 from __future__ import annotations
 
@@ -18,22 +18,27 @@ from lumiere_jax.text.unread import Unread, find_unread
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TextConfig:
-    """How prompts become tokens.
+    """Tokenizer of prompts.
 
     Attributes:
-      tokenizer: "bytes", or the path of a SentencePiece model.
-      length: tokens that a prompt is padded or cut to.
+      tokenizer: "bytes", or the path of a SentencePiece model file.
+      length: number of tokens that every prompt is padded or cut to.
     """
 
     tokenizer: str = "bytes"
     length: int = 77
 
     def __post_init__(self):
-        check_whole("length", self.length, 1, 8192)  # attention over more fits no accelerator
+        check_whole("length", self.length, 1, 8192)  # attention over more exceeds any memory
 
 
 class TextEncoder:
-    """A text model with its tokenizer; encodes nothing where the model is None."""
+    """A text encoder with its tokenizer.
+
+    Args:
+      model: network of the text encoder and its parameters; None if the cascade reads no text.
+      settings: tokenizer.
+    """
 
     def __init__(self, model: tuple[Network, Params] | None, settings: TextConfig):
         self._model, self._length = model, settings.length
@@ -41,7 +46,7 @@ class TextEncoder:
         self._tokenizer: Tokenizer = open_tokenizer(settings.tokenizer, rows)
 
     def __call__(self, prompts: Sequence[str]) -> Text | None:
-        """Embeddings of the prompts; None for a model without text."""
+        """Return the embeddings of prompts; None if the cascade reads no text."""
         if self._model is None:
             return None
         network, params = self._model
@@ -49,24 +54,25 @@ class TextEncoder:
         return Text(network.apply(params, *map(jnp.asarray, tokens)), jnp.asarray(tokens.mask))
 
     def unread(self, text: str) -> Unread | None:
-        """Return what the model cannot read of a text; None where it reads all, or no text."""
+        """Return the parts of a text that the model cannot read; None if there are none."""
         if self._model is None:
             return None
         return find_unread(self._tokenizer, text, self._length)
 
 
 def shots_of_windows(shots: Sequence[str], windows: Windows, first: Windows) -> list[str]:
-    """The text that each of a stage's windows reads when a clip has several shots.
+    """Return the prompt of each window of a stage, for a clip of several shots.
 
-    The first stage's windows are shared out among the shots, in order and evenly. A window of a
-    later stage reads what the one of them reads whose middle is nearest to its own.
+    The first stage's windows are divided among the shots, in order and evenly. A window of a later
+    stage has the prompt of the first stage's window whose middle is nearest to its own.
 
     Args:
-      windows: of the stage.
-      first: of the first stage that runs.
+      shots: prompts of the shots, in order.
+      windows: windows of the stage.
+      first: windows of the first stage that runs.
 
     Raises:
-      ValueError: more shots than the first stage has windows, or none.
+      ValueError: there are more shots than windows of the first stage, or no shot.
     """
     texts = _spread(shots, len(first))
     return [
@@ -79,7 +85,7 @@ def _middles(windows: Windows) -> np.ndarray:
 
 
 def _spread(shots: Sequence[str], windows: int) -> list[str]:
-    """A text for each window: the shots in order, each as long as the others."""
+    """Return a prompt for each window: the shots in order, in equal parts."""
     if not shots or len(shots) > windows:
         raise ValueError(
             f"{len(shots)} prompts for {windows} windows: give at most one a window, "

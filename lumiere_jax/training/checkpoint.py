@@ -1,10 +1,11 @@
-"""Checkpoints: weights, their average, optimizer, data position and settings, all in one.
+"""Checkpoints: parameters, their average, optimizer, data position and settings.
 
     <folder>/checkpoints/<step>/{trainable,ema,training}   arrays, and JSON beside them
-    <folder>/frozen/<fingerprint>                          frozen weights, float32, stored once
+    <folder>/frozen/<fingerprint>                          frozen parameters, float32, stored once
 
-Every tree is stored with a fingerprint of its bits, which loading compares. When the newest
-checkpoint is damaged, the one before it is used, said aloud, and the damaged one is set aside.
+Every tree is stored with a fingerprint of its bits, which loading compares. If the newest
+checkpoint is damaged, a warning is logged, the damaged checkpoint is moved to `<folder>/damaged`,
+and the one before it is used.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
+from lumiere_jax.checkpoints.fingerprint import tree_fingerprint
 from lumiere_jax.structure import to_dict
 from lumiere_jax.training.checkpoint_metadata import (
     check_metadata,
@@ -26,19 +28,19 @@ from lumiere_jax.training.checkpoint_metadata import (
     unreadable_steps,
 )
 from lumiere_jax.training.config import Experiment
-from lumiere_jax.training.state import Params, State, fingerprint
+from lumiere_jax.training.state import Params, State
 
 FROZEN = "frozen"
 
 
 class Restored(NamedTuple):
-    """What a checkpoint holds.
+    """Contents of a checkpoint.
 
     Attributes:
-      trees: name -> tree, of those asked for.
-      step: batches consumed.
+      trees: requested trees by name.
+      step: number of batches consumed.
       data: state of the data iterator, as JSON.
-      frozen: fingerprint of the frozen weights.
+      frozen: fingerprint of the frozen parameters.
     """
 
     trees: dict[str, Any]
@@ -48,7 +50,7 @@ class Restored(NamedTuple):
 
 
 def stored_trees(state: State) -> dict[str, Any]:
-    """The parts of a state as a checkpoint keeps them; the frozen weights have their own place."""
+    """Return the trees of a state that a checkpoint stores: all but the frozen parameters."""
     counters = {"skipped": state.skipped, "skipped_in_a_row": state.skipped_in_a_row}
     return {
         "trainable": state.trainable,
@@ -58,7 +60,7 @@ def stored_trees(state: State) -> dict[str, Any]:
 
 
 def state_from_trees(trees: dict[str, Any], frozen: Params) -> State:
-    """The inverse of `stored_trees`."""
+    """Return the state of the trees that `stored_trees` returned, and of the frozen parameters."""
     return State(trainable=trees["trainable"], ema=trees["ema"], frozen=frozen, **trees["training"])
 
 
@@ -66,8 +68,8 @@ class Checkpoints:
     """The checkpoints of one work directory; use it in a `with` block.
 
     Args:
-      folder: the work directory of a stage.
-      keep: how many of the newest stay; None only reads, and leaves everything where it is.
+      folder: work directory of a stage.
+      keep: number of newest checkpoints that are kept; None to read only, and to change no file.
     """
 
     def __init__(self, folder: epath.PathLike, keep: int | None = None):
@@ -77,7 +79,7 @@ class Checkpoints:
         self._writes = keep is not None
         if self._writes:
             unreadable = unreadable_steps(self.folder / "checkpoints")
-            if jax.process_count() > 1:  # all have looked before one moves
+            if jax.process_count() > 1:  # every process has listed them before one is moved
                 multihost_utils.sync_global_devices("unreadable checkpoints")
             for step, problem in unreadable.items():
                 self._move_aside(step, problem)  # Orbax would not even open the folder
@@ -88,7 +90,7 @@ class Checkpoints:
                 self.folder / "checkpoints",
                 context=_context(),
                 preservation_policy=ocp.training.preservation_policies.LatestN(keep),
-                # Orbax does it in a thread, which prints a traceback where the program ends early.
+                # Orbax does it in a thread, which prints a traceback if the program ends early.
                 cleanup_tmp_directories=not local,
             )
 
@@ -101,7 +103,7 @@ class Checkpoints:
 
     @property
     def steps(self) -> list[int]:
-        """Steps that are saved, oldest first."""
+        """Return the saved steps, oldest first."""
         if self._writes:
             return [checkpoint.step for checkpoint in self._orbax.checkpoints]
         return saved_steps(self.folder / "checkpoints")
@@ -109,12 +111,14 @@ class Checkpoints:
     def save(
         self, step: int, state: State, *, data: Any, experiment: Experiment, frozen: str
     ) -> None:
-        """Copies the state to the host and writes it in the background.
+        """Copy the state to the host, and write it in the background.
 
         Args:
-          step: batches consumed; nothing happens if this step is saved already.
-          data: the data iterator's state, as JSON.
-          frozen: what `save_frozen` returned.
+          step: number of batches consumed; a step that is already saved is not saved again.
+          state: state at that step.
+          data: state of the data iterator, as JSON.
+          experiment: settings of the run.
+          frozen: fingerprint that `save_frozen` returned.
         """
         if step in self.steps:
             return
@@ -124,7 +128,7 @@ class Checkpoints:
             trees,
             force=True,
             custom_metadata={
-                "fingerprints": {name: fingerprint(tree) for name, tree in trees.items()},
+                "fingerprints": {name: tree_fingerprint(tree) for name, tree in trees.items()},
                 "frozen": frozen,
                 "data": data,
                 "experiment": to_dict(experiment),
@@ -132,15 +136,19 @@ class Checkpoints:
         )
 
     def save_frozen(self, frozen: Params) -> str:
-        """Stores the frozen weights unless they are there; returns their fingerprint."""
-        digest = fingerprint(frozen)
+        """Store the frozen parameters unless they are stored already; return their fingerprint."""
+        digest = tree_fingerprint(frozen)
         path = self.folder / FROZEN / digest
         if jax.tree.leaves(frozen) and not path.exists():
             ocp.save(path, frozen)
         return digest
 
     def load_frozen(self, digest: str, shapes: Params) -> Params:
-        """The frozen weights of that fingerprint, placed as `shapes` say.
+        """Read the frozen parameters.
+
+        Args:
+          digest: fingerprint that `save_frozen` returned.
+          shapes: the parameters as `jax.ShapeDtypeStruct`s with shardings.
 
         Raises:
           ValueError: the files are missing or damaged.
@@ -151,18 +159,19 @@ class Checkpoints:
         try:
             check_metadata(path)
             frozen = ocp.load(path, shapes)
-            damage = None if fingerprint(frozen) == digest else "its bits have changed"
+            damage = None if tree_fingerprint(frozen) == digest else "its bits have changed"
         except Exception as error:
             damage = _first_line(error)
         if damage:
-            raise ValueError(f"the frozen weights in {path} cannot be read: {damage}")
+            raise ValueError(f"the frozen parameters in {path} cannot be read: {damage}")
         return frozen
 
     def restore(self, shapes: dict[str, Any]) -> Restored | None:
-        """The newest undamaged checkpoint; None if there is none at all.
+        """Read the newest undamaged checkpoint; return None if there is no checkpoint.
 
         Args:
-          shapes: the trees to read, of `jax.ShapeDtypeStruct`s with shardings; any device count.
+          shapes: trees to read, of `jax.ShapeDtypeStruct`s with shardings; the number of devices
+            may differ from that of the run that saved them.
 
         Raises:
           ValueError: there are checkpoints and all of them are damaged.
@@ -185,11 +194,11 @@ class Checkpoints:
         return None
 
     def _try(self, step: int, shapes: dict[str, Any]) -> tuple[Restored | None, str]:
-        """The checkpoint, or None and what is wrong with it; all processes agree."""
+        """Return the checkpoint, or None and the damage; the same in all processes."""
         restored, error = None, ""
         try:
             restored = self._read(step, shapes)
-        except Exception as caught:  # damage shows as any of a dozen types
+        except Exception as caught:  # damage raises any of a dozen types
             error = _first_line(caught)
         if jax.process_count() > 1:
             readable = multihost_utils.process_allgather(np.array(restored is not None))
@@ -202,7 +211,7 @@ class Checkpoints:
         kept = ocp.checkpointables_metadata(path).custom_metadata
         trees = ocp.load_checkpointables(path, shapes)
         for name, tree in trees.items():
-            if fingerprint(tree) != kept["fingerprints"][name]:
+            if tree_fingerprint(tree) != kept["fingerprints"][name]:
                 raise ValueError(f"the bits of {name!r} have changed")
         return Restored(trees, step, kept["data"], kept["frozen"])
 
@@ -224,10 +233,10 @@ class Checkpoints:
 
 
 def _context() -> ocp.Context:
-    """Orbax's options: replicas share the writing of large arrays only.
+    """Return Orbax's options, by which replicas share the writing of large arrays only.
 
-    By default they also cut every bias in as many slices as there are devices, which took most of
-    the time of a save.
+    By default every bias is cut into as many slices as there are devices, which took most of the
+    time of a save.
     """
     saving = ocp.options.ArrayOptions.Saving(min_slice_bytes_for_replica_parallel=2**20)
     return ocp.Context(array_options=ocp.options.ArrayOptions(saving=saving))

@@ -1,20 +1,20 @@
-"""A checkpoint's own descriptions, checked before Orbax and TensorStore read them.
+"""Checks of a checkpoint's metadata, before Orbax and TensorStore read it.
 
 Nesting of a few thousand levels, or a chunk larger than the memory, ends the process inside
-TensorStore, and then no older checkpoint could take the damaged one's place.
+TensorStore, so that no older checkpoint could be used instead of the damaged one.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import tensorstore
 from etils import epath
 
+from lumiere_jax.checkpoints.zarr_metadata import check_description
 from lumiere_jax.json_files import parse_json, read_bytes
 
-_MAX_BYTES = 64 << 20  # of one description; those of a model of 10,000 arrays have 5 MB
+_MAX_BYTES = 64 << 20  # of one metadata file; that of a model of 10,000 arrays has 5 MB
 _MAX_MANIFEST = 1 << 20
 _UNFINISHED = ".orbax-checkpoint-tmp"
 _ARRAYS = (".zarray", "zarr.json")
@@ -22,23 +22,23 @@ _DATA = "d"  # folders of this name hold the bytes of arrays
 
 
 def saved_steps(folder: epath.Path) -> list[int]:
-    """Return the steps of a folder of checkpoints, oldest first; unfinished ones are named else."""
+    """Return the steps of a folder of checkpoints, oldest first, without unfinished ones."""
     if not folder.exists():
         return []
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
 
 
 def remove_unfinished(folder: epath.Path) -> None:
-    """Remove what a killed save has left in a folder of checkpoints on this machine."""
+    """Remove the unfinished checkpoints of killed saves from a local folder."""
     for path in folder.iterdir() if folder.exists() else ():
         if _UNFINISHED in path.name and path.is_dir():
             path.rmtree(missing_ok=True)
 
 
 def unreadable_steps(folder: epath.Path) -> dict[int, str]:
-    """Return the steps whose first description Orbax could not even list, and what is wrong.
+    """Return the problem of each step whose metadata would stop Orbax from listing any step.
 
-    One that has lost the description is no such step: Orbax knows that case.
+    A step without that metadata file is not among them: Orbax handles it.
     """
     found = {}
     for step in saved_steps(folder):
@@ -64,25 +64,25 @@ def _check_first(found: Any, path: epath.Path) -> None:
 
 
 def check_metadata(folder: epath.Path) -> None:
-    """Raise a ValueError for a checkpoint whose descriptions are out of bounds.
+    """Raise a ValueError if a metadata file of a checkpoint is out of bounds.
 
     Args:
-      folder: of one checkpoint, as Orbax has written it.
+      folder: folder of one checkpoint, as Orbax wrote it.
     """
     for path in _descriptions(folder):
         if path.name == "manifest.ocdbt":
             read_bytes(path, _MAX_MANIFEST)
             _check_arrays(path.parent)
         elif path.name in _ARRAYS:
-            _check_array(parse_json(read_bytes(path, _MAX_BYTES), str(path)), str(path))
+            check_description(parse_json(read_bytes(path, _MAX_BYTES), str(path)), str(path))
         elif path.suffix != ".txt":
             data = read_bytes(path, _MAX_BYTES)
-            if data:  # `orbax.checkpoint` only marks the folder
+            if data:  # `orbax.checkpoint` is empty
                 parse_json(data, str(path), nan=True)
 
 
 def _descriptions(folder: epath.Path) -> list[epath.Path]:
-    """Return all files of a checkpoint but those that hold the bytes of arrays."""
+    """Return all files of a checkpoint except those that hold the bytes of arrays."""
     found, folders = [], [folder]
     while folders:
         for path in sorted(folders.pop().iterdir(), key=str):
@@ -94,28 +94,11 @@ def _descriptions(folder: epath.Path) -> list[epath.Path]:
 
 
 def _check_arrays(folder: epath.Path) -> None:
-    """Check the descriptions of arrays inside of a database, which are files of it by name."""
+    """Check the metadata of the arrays inside an OCDBT database, which it stores by file name."""
     base = str(folder) if "://" in str(folder) else {"driver": "file", "path": f"{folder}/"}
     store = tensorstore.KvStore.open({"driver": "ocdbt", "base": base}).result()
     names = [name.decode() for name in store.list().result()]
     described = [name for name in names if name.rpartition("/")[2] in _ARRAYS]
     for name, value in zip(described, [store.read(name) for name in described]):
         where = f"{folder}: {name}"
-        _check_array(parse_json(value.result().value, where), where)
-
-
-def _check_array(found: Any, where: str) -> None:
-    """Check a description of zarr, version 2 or 3."""
-    if not isinstance(found, dict):
-        raise ValueError(f"{where} describes no array")
-    chunks = found.get("chunks")
-    if chunks is None:
-        grid = found.get("chunk_grid")
-        grid = grid.get("configuration") if isinstance(grid, dict) else None
-        chunks = grid.get("chunk_shape") if isinstance(grid, dict) else None
-    for field, sizes in (("shape", found.get("shape")), ("chunks", chunks)):
-        listed = isinstance(sizes, list) and len(sizes) <= 32
-        if not listed or not all(type(size) is int and 0 <= size < 1 << 48 for size in sizes):
-            raise ValueError(f"{where}: {field} is {sizes!r:.80}")
-    if math.prod(chunks) > math.prod(max(size, 1) for size in found["shape"]):
-        raise ValueError(f"{where}: chunks of {chunks} are larger than the array")
+        check_description(parse_json(value.result().value, where), where)

@@ -1,4 +1,4 @@
-"""Experiments as flags: `--config=configs/demo.py:base --config.train.steps=100`."""
+"""Flags of an experiment: `--config=configs/demo.py:base --config.train.steps=100`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lumiere_jax.training.config import Experiment
 
 
 def to_config_dict(config: Any) -> ConfigDict:
-    """Return a dataclass as a ConfigDict, where a setting that is None can be a flag too."""
+    """Return a dataclass as a ConfigDict, in which settings that are None are flags too."""
     hints = typing.get_type_hints(type(config))
     values = {}
     for field in dataclasses.fields(config):
@@ -36,7 +36,7 @@ def to_config_dict(config: Any) -> ConfigDict:
 
 
 def _flag_type(hint: Any) -> type:
-    """Return the type of a setting that is None: its one other type, or whatever it looks like."""
+    """Return the type of a flag whose setting is None: `object` if it has several types."""
     options = [option for option in typing.get_args(hint) if option is not types.NoneType]
     kind = options[0] if len(options) == 1 else object
     if typing.get_origin(kind) is typing.Literal:
@@ -46,13 +46,14 @@ def _flag_type(hint: Any) -> type:
 
 
 def to_experiment(config: ConfigDict) -> Experiment:
-    """Return the experiment of a ConfigDict, after the flags have changed it.
+    """Return the experiment of a ConfigDict.
 
-    A `~` at the beginning of a path is the home folder.
+    Args:
+      config: settings, after the flags have changed them. A `~` at the beginning of a path is the
+        home folder.
 
     Raises:
-      ValueError: a setting that does not exist, or has the wrong type, or breaks a dataclass's own
-        rules.
+      ValueError: a setting does not exist, has the wrong type, or is refused by its dataclass.
     """
     return from_dict(Experiment, _expand(config.to_dict()))
 
@@ -71,7 +72,7 @@ def _expand(value: Any, name: str = "") -> Any:
 
 
 def with_home(argv: Sequence[str]) -> list[str]:
-    """Return arguments in which the home folder stands for `~` in `--config=~/x.py:base`."""
+    """Return arguments with the home folder in place of `~` in `--config=~/x.py:base`."""
     match = (re.match(r"(--?config=)(.*)", argument, re.DOTALL) for argument in argv)
     return [
         found[1] + os.path.expanduser(found[2]) if found else argument
@@ -80,18 +81,21 @@ def with_home(argv: Sequence[str]) -> list[str]:
 
 
 def load_config(value: str) -> ConfigDict:
-    """Return what `get_config("base")` returns in the file of `configs/demo.py:base`.
+    """Call the function `get_config` of a configuration file.
+
+    Args:
+      value: file and argument, such as `configs/demo.py:base` for `get_config("base")`.
 
     Raises:
       FileNotFoundError: no such file.
-      Exception: whatever the file raises.
+      Exception: any exception of the file.
     """
     name, _, argument = value.partition(":")
     path = epath.Path(name)
     if not path.exists():
         raise FileNotFoundError(f"--config={name}: no such file; try --config=configs/demo.py:base")
     module = types.ModuleType(path.stem)
-    module.__file__ = str(path)  # for what stands beside it
+    module.__file__ = str(path)  # the file may read others beside it
     exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
     if not hasattr(module, "get_config"):
         raise ValueError(f"--config={name} has no function get_config; see configs/demo.py")
@@ -99,14 +103,14 @@ def load_config(value: str) -> ConfigDict:
 
 
 def explain_flags(argv: Sequence[str], error: Exception) -> str | None:
-    """Return one line on what is wrong with the `--config…` flags, with the nearest that exists.
+    """Return one line about the mistake in the `--config…` flags, with the nearest valid flag.
 
     Args:
-      argv: the arguments.
-      error: what parsing them raised.
+      argv: arguments of the program.
+      error: exception that their parsing raised.
 
     Returns:
-      None where the arguments and the file are right, so that the fault is this program's.
+      The line, or None if the arguments and the file are valid: a fault of this program.
     """
     if isinstance(error, flags.UnrecognizedFlagError):
         return str(error).splitlines()[0]
@@ -121,8 +125,8 @@ def explain_flags(argv: Sequence[str], error: Exception) -> str | None:
         match = re.match(r"--?config\.([\w.]+)", argument)
         if match and match[1] not in known:
             near = suggest(match[1], known, "--config.")
-            return f"--config.{match[1]} is no setting{near}"
-    # What the flags' own package raises about a value; no other fault of ours is of these kinds.
+            return f"--config.{match[1]} is not a setting{near}"
+    # absl and ml_collections raise these types for a value that they refuse.
     return one_line(error) if isinstance(error, ValueError | TypeError | flags.Error) else None
 
 
@@ -133,7 +137,7 @@ def _config_file(argv: Sequence[str]) -> str | None:
 
 
 def _explain_file(file: str, error: Exception) -> str:
-    """Return where in a configuration file a fault lies, unless the file itself refuses."""
+    """Return the error of a configuration file, with its line unless the file raised it itself."""
     name = file.partition(":")[0]
     if isinstance(error, SyntaxError):
         return f"{name}: line {error.lineno}: {type(error).__name__}: {error.msg}"

@@ -1,6 +1,6 @@
-"""One training run as a tree of frozen dataclasses.
+"""Configuration of a training run, a tree of frozen dataclasses.
 
-The files in `configs/` build an `Experiment`; a work directory keeps it as JSON; every leaf is a
+The files in `configs/` build an `Experiment`; a work directory stores it as JSON; every leaf is a
 flag: `--config.train.steps=100`.
 """
 
@@ -14,6 +14,7 @@ from typing import Literal
 
 from etils import epath
 
+from lumiere_jax.checkpoints.migrations import current_version, migrate_experiment
 from lumiere_jax.diffusion.config import DiffusionConfig
 from lumiere_jax.diffusion.sampler_config import SamplerConfig
 from lumiere_jax.input_pipeline.data_config import DataConfig
@@ -36,29 +37,33 @@ from lumiere_jax.video.new_file import replaced_file
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """The loop around the step.
+    """The training loop.
 
     Attributes:
-      steps: updates in all; a finished run continues when this is raised.
-      trainable: regular expression of parameter paths that are trained: "." for all, "temporal"
-        for the temporal half of an inflated model, "temporal|observation" for the conditional one.
+      steps: total number of steps; a finished run resumes if it is raised.
+      trainable: regular expression, searched for in parameter paths; the parameters that match are
+        trained: "." for all, "temporal" for the temporal half of an inflated model,
+        "temporal|observation" for the conditional stage.
       low_rank: rank of a difference to the U-Net's matrices that is trained instead of them, under
         the name "low_rank" (`training.style`); 0 for none.
-      start_from: run folder whose averaged weights a new run starts from; when None, a
-        stage uses the one that it follows (`training.start.FOLLOWS`).
-      accumulate: micro-batches a step; each is a share of the batch.
-      ema_decay: of the weights' moving average; rises to it as (1 + step) / (10 + step).
-      text_dropout: share of the clips that are trained with the null text.
-      dtype: compute dtype, "float32" or "bfloat16"; by the device when None.
-      remat: recompute activations in the backward pass: less memory, more time.
+      start_from: run folder whose averaged parameters a new run starts from; when None, those of
+        the stage that this one follows (`training.stages`).
+      accumulate: number of micro-batches that the batch is divided into, for less memory.
+      ema_decay: decay of the parameters' moving average; min(ema_decay, (1 + step) / (10 + step))
+        is used.
+      text_dropout: fraction of the clips that are trained with the null text.
+      dtype: compute dtype, "float32" or "bfloat16"; when None, bfloat16 on accelerators and
+        float32 on CPUs.
+      remat: True to recompute activations in the backward pass: less memory, more time.
       log_every: steps between two lines of metrics.
-      save_every: steps between two checkpoints; one is always saved at the end.
-      keep: checkpoints kept.
-      evaluate_every: steps between two evaluations; 0 never.
-      evaluation_batches: batches of each, the same every time.
-      sample_prompts: of the clips generated at each evaluation.
-      stop_after_skipped: refused updates in a row after which training gives up.
-      stall_seconds: without a batch, after which the stacks of all threads are printed.
+      save_every: steps between two checkpoints; the last step is always saved.
+      keep: number of newest checkpoints that are kept.
+      evaluate_every: steps between two evaluations; 0 for none.
+      evaluation_batches: number of batches of an evaluation, the same ones every time.
+      sample_prompts: prompts of the clips sampled at each evaluation.
+      stop_after_skipped: number of refused updates in a row after which training ends.
+      stall_seconds: seconds of waiting for a batch after which the stacks of all threads are
+        printed.
     """
 
     steps: int = 1000
@@ -80,44 +85,44 @@ class TrainConfig:
     stall_seconds: float = 300.0
 
     def __post_init__(self):
-        some, or_none = (1, 10**9), (0, 10**9)  # steps: more than any run has made
+        some, or_none = (1, 10**9), (0, 10**9)  # steps: more than any run has
         check_fields(
             self,
             whole=dict.fromkeys(("steps", "save_every", "evaluate_every"), or_none)
             | dict.fromkeys(("log_every", "keep", "stop_after_skipped"), some)
             | {"low_rank": (0, 4096), "accumulate": (1, 1 << 20), "evaluation_batches": (0, 10**6)},
             ranges=dict.fromkeys(("ema_decay", "text_dropout"), (0, 1))
-            | {"stall_seconds": (0.1, 1e6)},  # a timer of the operating system: eleven days
+            | {"stall_seconds": (0.1, 1e6)},  # 11 days, which any timer can count
         )
         try:
             re.compile(self.trainable)
         except (re.error, RecursionError, OverflowError) as error:
             raise ValueError(
-                f"trainable={self.trainable!r:.80} is no regular expression ({error}); "
+                f"trainable={self.trainable!r:.80} is not a regular expression ({error}); "
                 "'.' trains all, 'temporal' the temporal half"
             ) from None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """Everything that decides what a training run computes.
+    """All settings of a training run.
 
     Attributes:
-      name: of the model.
-      stage: of the cascade; its work directory is `<workdir>/<stage>`.
-      seed: of the weights and of the noise; the data has its own.
-      model: the U-Net.
-      text: the text encoder; None where the batches carry embeddings.
-      diffusion: schedule, prediction and loss.
-      sampler: of the clips made at evaluations, and of the finished model by default.
-      super_resolution: what a model that refines is given; None for any other.
-      frame_rate: of the clips, in frames a second.
-      data: clips and their batches.
-      evaluation: clips that the loss is measured on; None is the held-out half of the synthetic
-        set, and the training clips of any other.
-      train: the loop.
-      optimizer: from gradients to updates.
-      mesh: devices along each axis.
+      name: name of the model.
+      stage: stage that is trained; its work directory is `<workdir>/<stage>`.
+      seed: seed of the initial parameters and of the noise; `data.seed` is the data's.
+      model: architecture of the U-Net.
+      text: architecture of the text encoder; None if the batches have embeddings, or no text.
+      diffusion: schedule, prediction and loss weights.
+      sampler: sampler of the clips made at evaluations, and the default of the finished model.
+      super_resolution: low-resolution input of a super-resolution network; None for any other.
+      frame_rate: frames per second of the clips.
+      data: training clips and their batches.
+      evaluation: clips that the loss is evaluated on; when None, the held-out half of the synthetic
+        set, or the training clips of any other.
+      train: training loop.
+      optimizer: optimizer and learning rate.
+      mesh: number of devices along each axis of the mesh.
     """
 
     name: str
@@ -138,7 +143,7 @@ class Experiment:
     def __post_init__(self):
         check_range("frame_rate", self.frame_rate, 0.01, 1000)
         check_whole("seed", self.seed, 0, 2**32 - 1)
-        plain_name(self.stage, "--config.stage")  # a folder of the run
+        plain_name(self.stage, "--config.stage")  # the name of a folder
         check_unicode(self.name)
         self._check_geometry()
         self._check_text()
@@ -152,7 +157,7 @@ class Experiment:
             )
 
     def _check_geometry(self) -> None:
-        """Frames and pixels that the U-Net's resizes divide."""
+        """Raise a ValueError unless the U-Net's resizes divide the frames and the pixels."""
         data = self.data
         factors = (
             ("segment" if data.segment else "frames", data.clip_frames, self.model.temporal_factor),
@@ -172,7 +177,7 @@ class Experiment:
             )
 
     def _check_text(self) -> None:
-        """A text encoder that fits the tokens on one side and the U-Net on the other."""
+        """Raise a ValueError unless the text encoder fits the data and the U-Net."""
         width = self.model.text_dim
         if self.text is not None and self.text.width != width:
             raise ValueError(
@@ -186,7 +191,7 @@ class Experiment:
             )
 
     def _check_masks(self) -> None:
-        """Masks for the model that reads them, and for no other."""
+        """Raise a ValueError unless a model that reads masks has them, and no other does."""
         if self.model.observed and self.data.masks is None:
             raise ValueError(
                 "--config.model.observed=True needs masks: train the conditional stage "
@@ -194,12 +199,12 @@ class Experiment:
             )
         if self.data.masks is not None and not self.model.observed:
             raise ValueError(
-                "--config.data.masks says what a model observes, but this one reads nothing "
-                "observed: set --config.model.observed=True"
+                "--config.data.masks needs a model that reads observed videos: "
+                "set --config.model.observed=True"
             )
 
     def _check_super_resolution(self) -> None:
-        """A model that refines is given something to refine."""
+        """Raise a ValueError unless a super-resolution network has low-resolution clips."""
         if self.super_resolution is not None:
             self.super_resolution.check(self.model, self.data.clip_size)
         elif self.model.low_resolution:
@@ -229,35 +234,42 @@ MAY_CHANGE = (
     "train.stall_seconds",
     "data.workers",
 )
-"""Settings that may change when a run is continued: no step done so far depended on them."""
+"""Settings that may change when a run is resumed: no earlier step depended on them."""
 
 
 def read_experiment(path: epath.PathLike) -> Experiment:
-    """Return the experiment that a work directory was started with.
+    """Return the experiment of a work directory.
 
     Args:
-      path: its `config.json`.
+      path: file `config.json` of the work directory.
 
     Raises:
-      FileNotFoundError: there is none.
-      ValueError: it is not JSON, or holds a setting that this program does not know.
+      FileNotFoundError: the file does not exist.
+      ValueError: the file is not JSON, or has an unknown setting.
     """
     path = epath.Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path.parent} holds no training run (no {path.name})")
     advice = "checkpoints/<step>/_CHECKPOINT_METADATA has it too, as custom_metadata.experiment"
-    return from_dict(Experiment, read_json(path, advice=advice), f"{path}: ")
+    found = migrate_experiment(read_json(path, advice=advice), str(path))
+    return from_dict(Experiment, found, f"{path}: ")
 
 
 def write_experiment(path: epath.PathLike, experiment: Experiment) -> None:
-    """Keep the experiment beside its checkpoints; the file is replaced whole or not at all."""
-    text = json.dumps(to_dict(_with_full_paths(experiment)), indent=2, allow_nan=False)
+    """Write the experiment as JSON; the file is replaced whole or not at all.
+
+    Args:
+      path: file `config.json` of the work directory.
+      experiment: settings of the run.
+    """
+    content = {"version": current_version()} | to_dict(_with_full_paths(experiment))
+    text = json.dumps(content, indent=2, allow_nan=False)
     with replaced_file(path) as file:
         file.write_text(text + "\n")
 
 
 def _with_full_paths(experiment: Experiment) -> Experiment:
-    """Return the experiment with a tokenizer that is found again from any folder."""
+    """Return the experiment with an absolute path of its tokenizer, valid from any folder."""
     data = experiment.data
     if data.tokenizer == "bytes" or "://" in data.tokenizer:
         return experiment
@@ -266,10 +278,12 @@ def _with_full_paths(experiment: Experiment) -> Experiment:
 
 
 def check_same_run(old: Experiment, new: Experiment, folder: epath.PathLike) -> None:
-    """A run is continued with the settings that it was started with.
+    """Raise a ValueError if a setting differs that earlier steps of a run depended on.
 
-    Raises:
-      ValueError: a setting differs that earlier steps depended on.
+    Args:
+      old: settings that the run was started with.
+      new: settings that it is to be resumed with.
+      folder: work directory, for the message.
     """
     changed = {
         key: values

@@ -1,8 +1,9 @@
-"""The input pipeline as training and evaluation read it."""
+"""Batches and texts as training and its evaluations read them."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from etils import epath
@@ -11,15 +12,21 @@ from jax.sharding import Mesh
 from lumiere_jax.input_pipeline.data_config import DataConfig
 from lumiere_jax.input_pipeline.pipeline import Pipeline, make_pipeline
 from lumiere_jax.parallel.processes import data_share
+from lumiere_jax.text.reading import clean
+from lumiere_jax.text.stored import NULL_TEXT, PROMPTS, pad_text, read_array, read_prompts
 from lumiere_jax.text.text import Text, Tokens
 from lumiere_jax.text.tokenizers import open_tokenizer
 from lumiere_jax.training.config import Experiment
 
 
-def open_batches(experiment: Experiment, mesh: Mesh, folder: epath.PathLike | None = None):
-    """This process's rows of the training batches.
+def open_batches(
+    experiment: Experiment, mesh: Mesh, folder: epath.PathLike | None = None
+) -> Pipeline:
+    """Open the training batches: this process's rows of them.
 
     Args:
+      experiment: settings of the run.
+      mesh: devices that the batches are divided over.
       folder: work directory; clips that cannot be read are listed in its `quarantine.jsonl`.
     """
     index, count = data_share(mesh)
@@ -30,13 +37,23 @@ def open_batches(experiment: Experiment, mesh: Mesh, folder: epath.PathLike | No
 
 
 def open_evaluation_batches(experiment: Experiment, mesh: Mesh) -> Pipeline:
-    """The evaluation's batches, from the first one on."""
+    """Open the evaluation's batches at the first one.
+
+    Args:
+      experiment: settings of the run.
+      mesh: devices that the batches are divided over.
+    """
     index, count = data_share(mesh)
     return make_pipeline(evaluation_data(experiment), process_index=index, process_count=count)
 
 
 def evaluation_data(experiment: Experiment) -> DataConfig:
-    """`experiment.evaluation`, or the held-out half of a set that has one, or the training set."""
+    """Return the clips that the evaluation loss is computed on.
+
+    Args:
+      experiment: settings of the run. Without `evaluation` the clips are the held-out half of a set
+        that has one, or else the training set.
+    """
     data = experiment.evaluation or experiment.data
     if experiment.evaluation is None and data.source == "moving_shapes":
         data = dataclasses.replace(data, split="heldout")
@@ -44,26 +61,26 @@ def evaluation_data(experiment: Experiment) -> DataConfig:
 
 
 def null_text(experiment: Experiment) -> Tokens | Text | None:
-    """One row: tokens of the empty string, or its stored embedding; None for a model without text.
+    """Return the text of the unconditional model: captions are dropped to it, guidance uses it.
+
+    Args:
+      experiment: settings of the run.
+
+    Returns:
+      One row: tokens of the empty string, or its stored embedding; None for a model without text,
+      or if no caption is dropped and no embedding is stored.
 
     Raises:
       FileNotFoundError: captions are stored as embeddings and are to be dropped, but the folder
         holds no embedding of the empty string.
-      ValueError: the tokeniser has more tokens than the text encoder has rows.
+      ValueError: the tokenizer has more tokens than the text encoder has rows, or the stored array
+        has another shape than the model reads.
     """
-    data = experiment.data
     if experiment.model.text_dim is None:
         return None
     if experiment.text is not None:
-        tokenizer = open_tokenizer(data.tokenizer, experiment.text.vocabulary_size)
-        tokens = tokenizer.encode([""], data.text_length)
-        return Tokens(np.asarray(tokens.ids), np.asarray(tokens.mask))
-    return _stored(experiment)
-
-
-def _stored(experiment: Experiment) -> Text | None:
-    data = experiment.data
-    path = epath.Path(data.source.partition(":")[2]) / "null_text.npy"
+        return _tokens(experiment, [""])
+    path = _stored_file(experiment, NULL_TEXT)
     if not path.exists():
         if experiment.train.text_dropout:
             raise FileNotFoundError(
@@ -71,16 +88,47 @@ def _stored(experiment: Experiment) -> Text | None:
                 "clips, or set --config.train.text_dropout=0"
             )
         return None
-    try:
-        with path.open("rb") as file:
-            stored = np.load(file, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is not an array ({error}); embed the captions again") from None
-    width = experiment.model.text_dim or 0
-    if not isinstance(stored, np.ndarray) or stored.ndim != 2 or stored.shape[-1] != width:
-        shape = getattr(stored, "shape", None)
-        raise ValueError(f"{path} holds an array of shape {shape}, expected [l, {width}]")
-    stored = stored[: data.text_length]
-    embedding = np.zeros((1, data.text_length, width), np.float32)
-    embedding[0, : len(stored)] = stored
-    return Text(embedding, np.arange(data.text_length)[None] < len(stored))
+    stored = read_array(path, experiment.model.text_dim)
+    return pad_text([stored], experiment.data.text_length)
+
+
+def prompt_text(experiment: Experiment, prompts: Sequence[str]) -> Tokens | Text | None:
+    """Return the sample prompts as the model reads them.
+
+    Args:
+      experiment: settings of the run.
+      prompts: one per row of the result.
+
+    Returns:
+      Tokens, or stored embeddings where the captions are stored so; None for a model without text.
+
+    Raises:
+      ValueError: captions are stored as embeddings, and these prompts are not among the stored
+        ones.
+    """
+    if experiment.model.text_dim is None:
+        return None
+    if experiment.text is not None:
+        return _tokens(experiment, prompts)
+    path = _stored_file(experiment, PROMPTS)
+    stored = read_prompts(path, experiment.model.text_dim) if path.exists() else {}
+    prompts = [clean(prompt) for prompt in prompts]
+    missing = [prompt for prompt in prompts if prompt not in stored]
+    if missing:
+        raise ValueError(
+            f"--config.train.sample_prompts: {path} has no embedding of {missing[0]!r}; write it "
+            f'with python -m lumiere_jax.embed_text --prompt="{missing[0]}" (same --source, '
+            "--model and --output as for the clips)"
+        )
+    return pad_text([stored[prompt] for prompt in prompts], experiment.data.text_length)
+
+
+def _tokens(experiment: Experiment, texts: Sequence[str]) -> Tokens:
+    data = experiment.data
+    tokenizer = open_tokenizer(data.tokenizer, experiment.text.vocabulary_size)
+    tokens = tokenizer.encode(list(texts), data.text_length)
+    return Tokens(np.asarray(tokens.ids), np.asarray(tokens.mask))
+
+
+def _stored_file(experiment: Experiment, name: str) -> epath.Path:
+    return epath.Path(experiment.data.source.partition(":")[2]) / name

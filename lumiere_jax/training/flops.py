@@ -1,8 +1,8 @@
 """Floating-point operations of a function, counted from its jaxpr.
 
 Only matrix products and convolutions count, two operations a multiply-add, as in published model
-FLOPs. Loops count as often as they run. Trace the function without rematerialisation: recomputed
-activations are work done, not work asked for.
+FLOPs. The body of a loop counts once per iteration. Trace the function without rematerialisation:
+recomputed activations are not model FLOPs.
 """
 
 from __future__ import annotations
@@ -16,12 +16,17 @@ from jax.extend import core
 
 
 def count_flops(function: Any, *arguments: Any) -> int:
-    """FLOPs of `function(*arguments)`; the arguments may be shapes. Nothing is run."""
+    """Count the FLOPs of a function without running it.
+
+    Args:
+      function: function that JAX can trace.
+      *arguments: arguments of the function, arrays or `jax.ShapeDtypeStruct`s.
+    """
     return jaxpr_flops(jax.jit(function).trace(*arguments).jaxpr.jaxpr)
 
 
 def jaxpr_flops(jaxpr: core.Jaxpr) -> int:
-    """FLOPs of every equation of a jaxpr and of those inside it."""
+    """Count the FLOPs of a jaxpr, including the jaxprs inside its equations."""
     return sum(_equation_flops(equation) for equation in jaxpr.eqns)
 
 
@@ -39,7 +44,7 @@ def _equation_flops(equation: core.JaxprEqn) -> int:
     if name == "scan":
         return inner * params["length"]
     if name == "shard_map":
-        # The body sees one device's share.
+        # The body computes one device's share.
         return inner * math.prod(params["mesh"].shape[axis] for axis in params["manual_axes"])
     return inner
 
@@ -62,13 +67,13 @@ def _dot_flops(equation: core.JaxprEqn) -> int:
 def _convolution_flops(equation: core.JaxprEqn) -> int:
     kernel, out = _shape(equation.invars[1]), _shape(equation.outvars[0])
     features = kernel.shape[equation.params["dimension_numbers"].rhs_spec[0]]
-    # The input gradient of a strided convolution spreads its input with zeros: no work there.
+    # The input gradient of a strided convolution puts zeros into its input; they do not count.
     spread = math.prod(equation.params["lhs_dilation"])
     return 2 * out.size * (kernel.size // features) // spread
 
 
 def _fused_attention_flops(equation: core.JaxprEqn) -> int:
-    """cuDNN attention: two products forward, four backward."""
+    """Count the FLOPs of cuDNN attention: two products forward, four backward."""
     inner = list(_inner_jaxprs(equation.params))
     if inner:  # a wrapper around the kernel
         return sum(jaxpr_flops(jaxpr) for jaxpr in inner)
@@ -79,5 +84,5 @@ def _fused_attention_flops(equation: core.JaxprEqn) -> int:
 
 
 def _shape(variable: Any) -> Any:
-    """The shape and size of a variable, as an abstract array."""
+    """Return the abstract array of a variable, which has its shape and size."""
     return variable.aval

@@ -1,4 +1,4 @@
-"""How a run begins: from its own checkpoint, from another run's weights, or from nothing."""
+"""Initial state of a run: its own checkpoint, or another run's parameters, or fresh ones."""
 
 from __future__ import annotations
 
@@ -11,29 +11,26 @@ from etils import epath
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import Mesh
 
+from lumiere_jax.models.stunet import VIDEO_MODULES
 from lumiere_jax.parallel.sharding import SMALL, storage_shardings
 from lumiere_jax.training.checkpoint import Checkpoints, state_from_trees, stored_trees
 from lumiere_jax.training.config import Experiment
 from lumiere_jax.training.objective import Objective
 from lumiere_jax.training.runs import load_weights
+from lumiere_jax.training.stages import STAGES, TEXT_STAGE
 from lumiere_jax.training.state import Params, State, create_state, split_params
 
-# What an image model lacks: the temporal half, and the convolution that reads an observed video.
-VIDEO_PARTS = frozenset({"temporal", "observation"})
-# A style is a fresh difference.
-MAY_BE_FRESH = VIDEO_PARTS | {"augmentation", "low_rank"}
-
-# The stage beside it that a stage starts from; one that is trained whole starts from nothing.
-FOLLOWS = {"base": "image", "conditional": "base", "style": "image", "ssr": "ssr_image"}
+# Parts that a source of parameters may lack; a style trains a fresh low-rank difference.
+MAY_BE_FRESH = VIDEO_MODULES | {"augmentation", "low_rank"}
 
 
 class Start(NamedTuple):
-    """Where the loop begins.
+    """Initial state of the training loop.
 
     Attributes:
-      state: on its devices.
-      data: state of the data iterator; None for the beginning.
-      frozen: fingerprint of the stored frozen weights.
+      state: state of training, on its devices.
+      data: state of the data iterator; None for the beginning of the data.
+      frozen: fingerprint of the stored frozen parameters.
     """
 
     state: State
@@ -44,13 +41,18 @@ class Start(NamedTuple):
 def begin(
     objective: Objective, optimizer: Any, checkpoints: Checkpoints, mesh: Mesh, run: epath.PathLike
 ) -> Start:
-    """Resumes from the newest checkpoint, or starts a new run.
+    """Resume from the newest checkpoint, or start a new run.
 
     Args:
-      run: folder of the whole run, in which the `image` stage of a video model is looked for.
+      objective: networks of the run.
+      optimizer: optax transformation.
+      checkpoints: checkpoints of the work directory.
+      mesh: mesh that the state is placed on.
+      run: folder of the whole run, which holds the stage that this one follows.
 
     Raises:
-      ValueError: weights of another architecture, or none where they are needed.
+      FileNotFoundError: the stage needs the parameters of another, which is not there.
+      ValueError: the parameters have another architecture, or every checkpoint is damaged.
     """
     experiment = objective.experiment
     shapes = state_shapes(objective, optimizer, mesh)
@@ -75,7 +77,14 @@ def begin(
 
 
 def state_shapes(objective: Objective, optimizer: Any, mesh: Mesh, *, small: int = SMALL) -> State:
-    """The state as shapes with their shardings; nothing is allocated."""
+    """Return the state as shapes with shardings; nothing is allocated.
+
+    Args:
+      objective: networks of the run.
+      optimizer: optax transformation.
+      mesh: mesh that the state is placed on.
+      small: number of elements below which an array is not divided.
+    """
     shapes = jax.eval_shape(
         lambda params: create_state(
             params, objective.experiment.train.trainable, optimizer, objective.dtype
@@ -88,10 +97,16 @@ def state_shapes(objective: Objective, optimizer: Any, mesh: Mesh, *, small: int
 def start_params(
     objective: Objective, mesh: Mesh, source: epath.Path | None, text: epath.Path | None = None
 ) -> Params:
-    """All parameters, float32, on their devices: those of `source`, and fresh ones for the rest.
+    """Return all parameters, float32, on their devices: those of `source`, the rest fresh.
+
+    Args:
+      objective: networks of the run.
+      mesh: mesh that the parameters are placed on.
+      source: run or model folder, see `load_weights`; None for fresh parameters.
+      text: run or model folder whose text encoder is used with fresh parameters.
 
     Raises:
-      ValueError: `source` holds another architecture.
+      ValueError: `source` has another architecture.
     """
     shapes = objective.shapes()
     given: Params = {}
@@ -99,7 +114,7 @@ def start_params(
         given = load_weights(source, mesh=mesh, text=objective.text is not None)
         given = without_video_parts(shapes, given)
         check_same_architecture(shapes, given, source)
-        logging.info("starting from the averaged weights of %s", source)
+        logging.info("starting from the averaged parameters of %s", source)
     if text is not None:
         given = {"text": load_weights(text, mesh=mesh)["text"]}
         logging.info("with the text encoder of %s", text)
@@ -108,15 +123,22 @@ def start_params(
 
 
 def source_folder(experiment: Experiment, run: epath.PathLike) -> epath.Path | None:
-    """The stage whose weights a new run starts from; None for fresh ones.
+    """Return the folder whose parameters a new run starts from; None for fresh ones.
+
+    Args:
+      experiment: settings of the run.
+      run: folder of the whole run.
 
     Raises:
-      FileNotFoundError: the model is to be trained in part, and there is nothing to start from.
+      FileNotFoundError: the stage trains part of a model, and the stage that it follows is missing.
     """
     start = experiment.train.start_from
     if start is not None:
         return epath.Path(start)
-    before = FOLLOWS.get(experiment.stage, "image" if experiment.model.temporal else None)
+    stage = STAGES.get(experiment.stage)
+    # A stage that is not in the table follows the image model if it has a temporal half.
+    fallback = TEXT_STAGE if experiment.model.temporal else None
+    before = fallback if stage is None else stage.follows
     if before is None or experiment.train.trainable == ".":
         return None
     source = epath.Path(run) / before
@@ -129,16 +151,20 @@ def source_folder(experiment: Experiment, run: epath.PathLike) -> epath.Path | N
 
 
 def text_folder(experiment: Experiment, run: epath.PathLike) -> epath.Path | None:
-    """The stage whose text encoder fresh super-resolution weights read; None for any other model.
+    """Return the folder whose text encoder a fresh super-resolution network uses; else None.
 
-    A cascade has one text encoder, and the image stage has trained it.
+    A cascade has one text encoder, which the image stage trains.
+
+    Args:
+      experiment: settings of the run.
+      run: folder of the whole run.
 
     Raises:
-      FileNotFoundError: it has not, yet.
+      FileNotFoundError: the image stage has not been trained.
     """
     if experiment.super_resolution is None or experiment.text is None:
         return None
-    source = epath.Path(run) / "image"
+    source = epath.Path(run) / TEXT_STAGE
     if not (source / "config.json").exists():
         raise FileNotFoundError(
             f"stage {experiment.stage!r} reads text as the image stage does, and {source} holds "
@@ -148,32 +174,38 @@ def text_folder(experiment: Experiment, run: epath.PathLike) -> epath.Path | Non
 
 
 def without_video_parts(shapes: Params, given: Params) -> Params:
-    """`given` without what only a video model has, where `shapes` is an image model.
+    """Return parameters without the parts of a video model that an image model lacks.
 
-    So an image stage can go on from the spatial half of a finished model.
+    An image stage can thus start from the spatial half of a finished model.
+
+    Args:
+      shapes: parameters of the model to train, as shapes.
+      given: parameters to start from.
     """
-    wanted, have = flatten_dict(shapes), flatten_dict(given)
-    for part in VIDEO_PARTS:
-        if not any(part in path for path in wanted):
+    target, have = flatten_dict(shapes), flatten_dict(given)
+    for part in VIDEO_MODULES:
+        if not any(part in path for path in target):
             have = {path: leaf for path, leaf in have.items() if part not in path}
     return unflatten_dict(have)
 
 
 def check_same_architecture(shapes: Params, given: Params, source: epath.PathLike) -> None:
-    """`given` may lack only what an image model lacks, and fits in all else.
+    """Raise a ValueError unless parameters fit a model, but for parts that may be fresh.
 
-    Raises:
-      ValueError: it does not; the first parameter that differs is named.
+    Args:
+      shapes: parameters of the model to train, as shapes.
+      given: parameters to start from.
+      source: folder of `given`, for the message.
     """
-    wanted, have = flatten_dict(shapes, sep="/"), flatten_dict(given, sep="/")
-    strange = [p for p in wanted if p not in have and not MAY_BE_FRESH & set(p.split("/"))]
-    strange += [p for p in have if p not in wanted or have[p].shape != wanted[p].shape]
+    target, have = flatten_dict(shapes, sep="/"), flatten_dict(given, sep="/")
+    strange = [p for p in target if p not in have and not MAY_BE_FRESH & set(p.split("/"))]
+    strange += [p for p in have if p not in target or have[p].shape != target[p].shape]
     if strange:
         path = strange[0]
         raise ValueError(
             f"{source} holds another architecture: {len(strange)} parameters differ, first {path} "
             f"({getattr(have.get(path), 'shape', 'absent')} there, "
-            f"{getattr(wanted.get(path), 'shape', 'absent')} in --config.model)"
+            f"{getattr(target.get(path), 'shape', 'absent')} in --config.model)"
         )
 
 

@@ -1,7 +1,7 @@
-"""The training loop, all of it.
+"""The training loop.
 
 The order evaluate → save → next batch → step → log makes resuming exact: a checkpoint at step n
-is taken when n batches have been read and n steps sent off.
+is taken when n batches have been read and n steps dispatched.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+import numpy as np
 from etils import epath
+from jax.sharding import Mesh
 
 from lumiere_jax.only_writer import NAME as LOCK
 from lumiere_jax.only_writer import only_writer
@@ -34,11 +36,15 @@ from lumiere_jax.training.objective import make_objective
 from lumiere_jax.training.optimizer import make_optimizer
 from lumiere_jax.training.preemption import Preemption
 from lumiere_jax.training.step import compile_step
-from lumiere_jax.video.new_file import UNFINISHED
+from lumiere_jax.video.new_file import refuse_full
 
 
 def train(experiment: Experiment, run: epath.PathLike) -> str | None:
-    """Trains one stage in `<run>/<stage>`, or continues it where it stopped.
+    """Train one stage in `<run>/<stage>`, or resume it.
+
+    Args:
+      experiment: settings of the stage.
+      run: folder of the run.
 
     Returns:
       Name of the signal that ended it early, after a checkpoint; None when it is finished.
@@ -63,53 +69,79 @@ def train(experiment: Experiment, run: epath.PathLike) -> str | None:
             batches.set_state(data)
         first = int(state.step)
         say(f"{folder}: step {first} of {train.steps}")
+        if first >= train.steps:
+            say(f"{folder}: {first} steps done")
+            return None
         evaluation = Evaluation(objective, mesh)
-        step_function = None
-        clips = experiment.data.batch_size
-        with MetricWriter(folder, start=first, steps=train.steps, clips=clips) as writer:
-            journal = DelayedMetrics(
-                writer,
-                interval=train.log_every,
-                stop_after_skipped=train.stop_after_skipped,
+        with stacks_when_stalled(train.stall_seconds):
+            batch, _ = place(batches.peek(), mesh)
+        step_function = compile_step(objective, state, batch, mesh)
+        with MetricWriter(
+            folder,
+            start=first,
+            steps=train.steps,
+            clips=experiment.data.batch_size,
+            flops=step_function.flops,
+        ) as writer:
+            metrics_of_steps = DelayedMetrics(
+                writer, interval=train.log_every, stop_after_skipped=train.stop_after_skipped
             )
-            for step in range(first, max(first, train.steps) + 1):
-                ended = step >= train.steps
+            for step in range(first, train.steps + 1):
+                ended = step == train.steps
                 signal = preemption.at(step)
                 if not signal and due(step, train.evaluate_every, first, ended):
-                    journal.flush()
+                    metrics_of_steps.flush()
                     evaluation.run(step, state, writer)
-                    journal.restart_clock()
+                    metrics_of_steps.restart_clock()
                 if due(step, train.save_every, first, ended) or signal:
                     checkpoints.save(
                         step, state, data=batches.get_state(), experiment=experiment, frozen=frozen
                     )
                 if ended or signal:
-                    journal.flush()
+                    metrics_of_steps.flush()
                     break
                 with stacks_when_stalled(train.stall_seconds):
-                    batch = next(batches)
-                records = batch.pop("record", None)
-                batch = global_batch(batch, mesh)
-                if step_function is None:
-                    step_function = compile_step(objective, state, batch, mesh)
-                    writer.flops = step_function.flops
-                    journal.restart_clock()
+                    batch, records = place(next(batches), mesh)
                 with jax.transfer_guard("disallow"):
                     state, metrics = step_function.run(state, batch)
-                journal.add(step + 1, metrics, records)
+                metrics_of_steps.add(step + 1, metrics, records)
                 writer.advance()
     say(f"{folder}: " + (f"{signal}, saved at step {step}" if signal else f"{step} steps done"))
     return signal
 
 
+def place(
+    batch: dict[str, np.ndarray], mesh: Mesh
+) -> tuple[dict[str, jax.Array], np.ndarray | None]:
+    """Return a batch on the devices, and its record numbers on the host.
+
+    Args:
+      batch: this process's rows.
+      mesh: devices that the rows are divided over.
+    """
+    arrays = {name: rows for name, rows in batch.items() if name != "record"}
+    return global_batch(arrays, mesh), batch.get("record")
+
+
 def due(step: int, interval: int, first: int, ended: bool) -> bool:
-    """Whether something done every `interval` steps is done now: not at once, and at the end."""
+    """Return True if something that is done every `interval` steps, and at the end, is due.
+
+    Args:
+      step: steps done.
+      interval: steps between two times; 0 for never.
+      first: step that the run started from, at which nothing is due.
+      ended: True after the last step.
+    """
     return bool(interval) and step > first and (ended or step % interval == 0)
 
 
 @contextlib.contextmanager
 def open_folder(folder: epath.Path, experiment: Experiment) -> Iterator[None]:
-    """Make the work directory, or check that it belongs to this experiment; keep others out of it.
+    """Make the work directory, or check that it belongs to this experiment; lock it for others.
+
+    Args:
+      folder: work directory of the stage.
+      experiment: settings of the run.
 
     Raises:
       BlockingIOError: another run of this stage is going on.
@@ -127,14 +159,8 @@ def _claim(folder: epath.Path, experiment: Experiment) -> None:
     # Settings of a run that never came to a checkpoint may be corrected.
     if path.exists() and saved.exists() and any(saved.iterdir()):
         check_same_run(read_experiment(path), experiment, folder)
-    elif (
-        not path.exists()
-        and folder.exists()
-        and any(
-            path.name != LOCK and not path.name.startswith(UNFINISHED) for path in folder.iterdir()
-        )
-    ):
-        raise ValueError(f"{folder} is no training run and not empty; choose another --workdir")
+    elif not path.exists():
+        refuse_full(folder, "--workdir", besides=(LOCK,), expected="training run")
     if jax.process_index() == 0:
         folder.mkdir(parents=True, exist_ok=True)
         write_experiment(path, experiment)
@@ -142,7 +168,7 @@ def _claim(folder: epath.Path, experiment: Experiment) -> None:
 
 @contextlib.contextmanager
 def stacks_when_stalled(seconds: float) -> Iterator[None]:
-    """Prints the stacks of all threads if the block takes longer than `seconds`."""
+    """Print the stacks of all threads if the block takes longer than `seconds`."""
     faulthandler.dump_traceback_later(seconds, repeat=True, file=_stderr())
     try:
         yield

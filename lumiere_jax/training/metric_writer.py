@@ -1,4 +1,4 @@
-"""What a run tells of itself: progress bar, `metrics.jsonl`, TensorBoard, the loss curve."""
+"""Metrics of a run: progress bar, `metrics.jsonl`, TensorBoard, and the plot of the losses."""
 
 from __future__ import annotations
 
@@ -22,26 +22,29 @@ LINES = "metrics.jsonl"
 
 
 def say(text: str) -> None:
-    """One line for the person at the terminal, above the progress bar; by one process only."""
+    """Print a line above the progress bar, on process 0 only."""
     if jax.process_index() == 0:
         tqdm.write(text)
 
 
 class MetricWriter:
-    """Writes into a work directory, from process 0 alone; use it in a `with` block.
+    """Writer of the metrics in a work directory, on process 0 only; use it in a `with` block.
 
     Args:
-      folder: the work directory.
-      start: step that the run begins with; later lines of an interrupted run are dropped.
-      steps: of the whole run.
-      clips: in a batch.
+      folder: work directory.
+      start: step that the run begins or resumes at; later lines of `metrics.jsonl` are dropped.
+      steps: total number of steps of the run.
+      clips: number of clips in a batch.
+      flops: floating-point operations per step, over all devices.
     """
 
-    def __init__(self, folder: epath.PathLike, *, start: int, steps: int, clips: int):
+    def __init__(
+        self, folder: epath.PathLike, *, start: int, steps: int, clips: int, flops: int = 0
+    ):
         self._folder = epath.Path(folder)
         self._writes = jax.process_index() == 0
         self._clips = clips
-        self.flops = 0  # of a step, once it is known
+        self._flops = flops
         self._bar = tqdm(
             initial=start,
             total=steps,
@@ -67,15 +70,21 @@ class MetricWriter:
             plot_losses(self._folder)
 
     def advance(self) -> None:
-        """One step has been sent to the device."""
+        """Advance the progress bar by one step."""
         self._bar.update()
 
     def log(self, step: int, metrics: dict[str, float], seconds: float) -> None:
-        """Metrics up to `step`, and the speed that follows from the seconds of a step."""
+        """Write metrics and speed, and show them in the progress bar.
+
+        Args:
+          step: last step that the metrics are of.
+          metrics: "loss" and others, by name.
+          seconds: seconds per step.
+        """
         speed = {
             "seconds_per_step": seconds,
             "clips_per_second": self._clips / seconds,
-            "teraflops": self.flops / seconds / 1e12,
+            "teraflops": self._flops / seconds / 1e12,
         }
         self._bar.set_postfix_str(
             f"loss {metrics['loss']:.4f}, {speed['clips_per_second']:.1f} clips/s, "
@@ -84,7 +93,12 @@ class MetricWriter:
         self.write(step, metrics | speed)
 
     def write(self, step: int, scalars: dict[str, float]) -> None:
-        """One line of `metrics.jsonl`, and the same in TensorBoard."""
+        """Write numbers as a line of `metrics.jsonl`, and to TensorBoard.
+
+        Args:
+          step: step that the numbers are of.
+          scalars: numbers by name.
+        """
         if not self._writes:
             return
         scalars = {name: float(value) for name, value in scalars.items()}
@@ -94,23 +108,29 @@ class MetricWriter:
             self._board.add_scalar(name, value, step)
 
     def samples(self, step: int, clips: UInt8[np.ndarray, "b t h w c"], prompts: Any) -> None:
-        """Generated clips as one image in TensorBoard: a row a clip, its prompt underneath."""
+        """Write sampled clips as one image to TensorBoard: a row per clip, its prompt underneath.
+
+        Args:
+          step: step that the clips were sampled at.
+          clips: sampled clips.
+          prompts: prompt of each clip.
+        """
         if not self._writes:
             return
         sheet = contact_sheet(list(clips), list(prompts))
         self._board.add_image("samples", sheet, step, dataformats="HWC")
 
     def _drop_lines_after(self, step: int) -> None:
-        """Drop what will be done again: the steps after the last checkpoint, and half lines."""
+        """Drop the lines of steps that will be run again, and incomplete lines."""
         path = self._folder / LINES
         if path.exists():
             kept = [line for line in read_lines(path) if line["step"] <= step]
-            with replaced_file(path) as written:  # a full disk must not cost the lines there are
+            with replaced_file(path) as written:  # keeps the old lines if the disk is full
                 written.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
 
 def read_lines(path: epath.PathLike) -> list[dict[str, float]]:
-    """Read the lines of a `metrics.jsonl`; what a crash or power cut left of one is left out."""
+    """Read the lines of a `metrics.jsonl`, without incomplete ones."""
     lines = [line for _, line in read_json_lines(path)]
     return [line for line in lines if "step" in line and all(map(_is_number, line.values()))]
 
@@ -120,7 +140,11 @@ def _is_number(value: Any) -> bool:
 
 
 def plot_losses(folder: epath.PathLike) -> epath.Path | None:
-    """Draws the losses in `metrics.jsonl` over the steps; returns the PNG, None without a loss."""
+    """Plot the losses in `metrics.jsonl` over the steps; return the PNG, or None without a loss.
+
+    Args:
+      folder: work directory, which gets the PNG.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -148,11 +172,17 @@ def plot_losses(folder: epath.PathLike) -> epath.Path | None:
 
 
 class TrainingDiverged(RuntimeError):
-    """Too many updates in a row were refused."""
+    """Error: too many updates in a row were refused."""
 
 
 class Entry(NamedTuple):
-    """A step on its way: its number, its metrics on the device, the records it read."""
+    """A step that may still run.
+
+    Attributes:
+      step: number of the step, from 1.
+      metrics: metrics on the device.
+      records: record numbers of the batch's rows; None if the data has none.
+    """
 
     step: int
     metrics: dict[str, jax.Array]
@@ -160,22 +190,28 @@ class Entry(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """The steps between two lines of the log, and the seconds that each of them took."""
+    """The steps of one line of metrics.
+
+    Attributes:
+      entries: steps in order.
+      seconds: mean seconds per step.
+    """
 
     entries: list[Entry]
     seconds: float
 
 
 class DelayedMetrics:
-    """Keeps the metrics of the steps and logs them interval by interval.
+    """Metrics of steps that may still run; they are logged one interval later, without a wait.
 
     Args:
-      writer: where they go.
-      interval: steps between two lines.
-      stop_after_skipped: refused updates in a row after which `TrainingDiverged` is raised.
+      writer: writer of the metrics.
+      interval: steps between two lines of metrics.
+      stop_after_skipped: number of refused updates in a row after which `TrainingDiverged` is
+        raised.
     """
 
-    AHEAD = 2  # steps the host may run ahead of the devices; each holds a batch in their memory
+    AHEAD = 2  # steps that the host may be ahead of the devices, each with a batch in their memory
 
     def __init__(self, writer: MetricWriter, *, interval: int, stop_after_skipped: int):
         self._writer = writer
@@ -187,11 +223,20 @@ class DelayedMetrics:
         self.restart_clock()
 
     def restart_clock(self) -> None:
-        """What took time until now (compiling, evaluating) is not counted as training."""
+        """Exclude the time until now (compilation, evaluation) from the seconds per step."""
         self._since = time.perf_counter()
 
     def add(self, step: int, metrics: dict[str, jax.Array], records: np.ndarray | None) -> None:
-        """Takes the metrics of a step that was just sent off."""
+        """Add the metrics of a step that was just dispatched.
+
+        Args:
+          step: number of the step, from 1.
+          metrics: metrics on the device.
+          records: record numbers of the batch's rows, for warnings.
+
+        Raises:
+          TrainingDiverged: too many updates in a row of an earlier interval were refused.
+        """
         entry = Entry(step, metrics, records)
         self._current.append(entry)
         self._recent = [*self._recent, entry][-1 - self.AHEAD :]
@@ -203,7 +248,11 @@ class DelayedMetrics:
             self._waiting = sealed
 
     def flush(self) -> None:
-        """Reads everything that is left; waits for it."""
+        """Wait for all steps, and log their metrics.
+
+        Raises:
+          TrainingDiverged: too many updates in a row were refused.
+        """
         jax.block_until_ready([entry.metrics for entry in self._current])
         sealed = self._seal()
         self._read(self._waiting)
@@ -239,5 +288,5 @@ class DelayedMetrics:
             raise TrainingDiverged(
                 f"{refused} updates in a row were refused, the last at step {entry.step} (records "
                 f"{json.dumps(records)}): lower --config.optimizer.learning_rate, or look at those "
-                "clips; the weights of the last good step are kept"
+                "clips; the parameters of the last good step are kept"
             )

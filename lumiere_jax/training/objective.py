@@ -1,14 +1,17 @@
-"""What a diffusion model is trained on: a batch of clips and captions becomes a loss."""
+"""The training objective: a batch of clips and captions becomes a loss."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+import numpy as np
+from jaxtyping import Array, Bool, Float, Key
 
+from lumiere_jax.checkpoints.style import add_factors
 from lumiere_jax.diffusion.estimate import Conditions
 from lumiere_jax.diffusion.loss import diffusion_loss
 from lumiere_jax.models.network import Network, network
@@ -16,17 +19,24 @@ from lumiere_jax.text.text import Text, Tokens
 from lumiere_jax.training.config import Experiment
 from lumiere_jax.training.data import null_text
 from lumiere_jax.training.state import Params
+from lumiere_jax.training.style import factor_shapes, init_factors
 from lumiere_jax.training.super_resolution import degrade
+from lumiere_jax.video.pixel_values import from_uint8
+
+Video = Float[Array, "b t h w c"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Objective:
     """The networks of an experiment and their loss.
 
+    The parameters are `{"unet": …}`, with "text" where the text encoder is trained or run in the
+    step, and "low_rank" where a low-rank difference to the U-Net is trained (`training.style`).
+
     Attributes:
-      experiment: the settings.
-      unet: the network that is trained.
-      text: the encoder of the batch's tokens; None where the batch carries embeddings.
+      experiment: settings of the run.
+      unet: network whose loss is computed.
+      text: encoder of the batch's tokens; None if the batch carries embeddings.
       null: tokens of the empty string [1, l], or its embedding.
     """
 
@@ -37,12 +47,19 @@ class Objective:
 
     @property
     def dtype(self) -> Any:
-        """Compute dtype."""
+        """Return the compute dtype."""
         return self.unet.dtype
 
+    @property
+    def networks(self) -> dict[str, Network]:
+        """Return the networks by their names in the parameter tree."""
+        return {"unet": self.unet} | ({"text": self.text} if self.text is not None else {})
+
     def shapes(self) -> Params:
-        """All parameters as shapes."""
-        return {name: net.shapes() for name, net in self.networks().items()}
+        """Return all parameters as shapes; nothing is allocated."""
+        shapes = {name: net.shapes() for name, net in self.networks.items()}
+        rank = self.experiment.train.low_rank
+        return shapes | ({"low_rank": factor_shapes(shapes["unet"], rank)} if rank else {})
 
     def init(
         self,
@@ -51,37 +68,58 @@ class Objective:
         shardings: Params | None = None,
         given: Params | None = None,
     ) -> Params:
-        """Fresh parameters, `{"unet": …, "text": …}`, but for `given`; see `Network.init`."""
-        return {
+        """Return fresh parameters, except for those that are given; see `Network.init`.
+
+        Args:
+          key: random key of all of them.
+          shardings: placement of every parameter; the default device when None.
+          given: parameters to take as they are, part of the tree.
+        """
+        given, shardings = given or {}, shardings or {}
+        params = {
             name: net.init(
                 jax.random.fold_in(key, index),
-                shardings=shardings and shardings[name],
-                given=(given or {}).get(name),
+                shardings=shardings.get(name),
+                given=given.get(name),
             )
-            for index, (name, net) in enumerate(self.networks().items())
+            for index, (name, net) in enumerate(self.networks.items())
         }
-
-    def networks(self) -> dict[str, Network]:
-        """By their names in the parameter tree."""
-        return {"unet": self.unet} | ({"text": self.text} if self.text is not None else {})
+        if not self.experiment.train.low_rank:
+            return params
+        factors = given.get("low_rank")
+        if factors is None:
+            seed = np.asarray(jax.random.key_data(key)).astype(np.uint64)
+            factors = init_factors(self.shapes()["low_rank"], np.random.default_rng(seed))
+            factors = jax.device_put(factors, shardings.get("low_rank"))
+        return params | {"low_rank": factors}
 
     def unet_params(self, params: Params) -> Params:
-        """Those that the U-Net runs with."""
-        return params["unet"]
+        """Return the parameters that the U-Net runs with.
 
-    def loss(self, params: Params, batch: dict[str, Array], key: Key[Array, ""]):
-        """Mean loss of a batch (a scalar), and its metrics.
+        Args:
+          params: all parameters.
+        """
+        if "low_rank" not in params:
+            return params["unet"]
+        return add_factors(params["unet"], params["low_rank"])
+
+    def loss(
+        self, params: Params, batch: dict[str, Array], key: Key[Array, ""]
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """Return the mean loss of a batch, and its metrics.
 
         Args:
           params: all parameters.
           batch: "video" uint8 [b, t, h, w, c]; "tokens" and "token_mask" [b, l], or
             "text_embedding" [b, l, d] and "text_mask" [b, l]; for a conditional model "mask"
             [b, t, h, w, 1] and "still" [b].
-          key: of the noise, the times, and the text dropout.
+          key: random key of the noise, the times, and the text dropout.
         """
+        chex.assert_rank(batch["video"], 5)
+        chex.assert_equal_shape_prefix(jax.tree.leaves(batch), 1)
         dropout_key, noise_key = jax.random.split(key)
         experiment, degrade_key = self.experiment, jax.random.fold_in(key, 2)
-        clean, observed, mask = observe(scale_video(batch["video"]), batch)
+        clean, observed, mask = observe(from_uint8(batch["video"]), batch)
         text = self.encode(params, self.drop_text(batch, dropout_key))
         given = degrade(
             clean, degrade_key, experiment.super_resolution, experiment.model, experiment.diffusion
@@ -96,7 +134,12 @@ class Objective:
         )
 
     def drop_text(self, batch: dict[str, Array], key: Key[Array, ""]) -> Tokens | Text | None:
-        """The batch's captions, each replaced by the null text with chance `text_dropout`."""
+        """Return the batch's captions, some of them replaced by the null text.
+
+        Args:
+          batch: captions as in `loss`, and the video for its number of rows.
+          key: random key; each caption is replaced with probability `train.text_dropout`.
+        """
         if self.unet.config.text_dim is None:
             return None
         if "tokens" in batch:
@@ -116,59 +159,52 @@ class Objective:
         )
 
     def encode(self, params: Params, text: Tokens | Text | None) -> Text | None:
-        """Tokens as the U-Net reads them; embeddings as they are."""
+        """Return the embeddings of tokens; embeddings are returned as they are.
+
+        Args:
+          params: all parameters.
+          text: captions of a batch.
+        """
         if isinstance(text, Tokens):
             return Text(self.text.apply(params["text"], text.ids, text.mask), text.mask)
         return text
 
 
-def scale_video(video: Array) -> Float[Array, "b t h w c"]:
-    """Bytes 0…255 as float32 in [−1, 1]."""
-    return video.astype(jnp.float32) / 127.5 - 1
+def observe(
+    clean: Video, batch: dict[str, Array]
+) -> tuple[Video, Video | None, Float[Array, "b t h w 1"] | None]:
+    """Return the clip to learn, the observed video C and its mask M (Lumiere, section 4).
+
+    The clip to learn equals C wherever M is 1. For a cinemagraph that makes it still outside of the
+    region, as in sampling, which holds those pixels. C and M are None for a batch without masks.
+
+    Args:
+      clean: clips in [-1, 1].
+      batch: "mask" bool [b, t, h, w, 1], and "still" bool [b], True if the observed video is the
+        clip's first frame, repeated.
+    """
+    if "mask" not in batch:
+        return clean, None, None
+    mask: Bool[Array, "b t h w 1"] = batch["mask"]
+    chex.assert_shape(mask, (*clean.shape[:-1], 1))
+    still = batch["still"].reshape(-1, 1, 1, 1, 1)
+    shown = jnp.where(still, clean[:, :1], clean)
+    observed = jnp.where(mask, shown, 0)
+    return jnp.where(mask, shown, clean), observed, mask.astype(clean.dtype)
 
 
 def make_objective(experiment: Experiment, *, remat: bool | None = None) -> Objective:
-    """The networks of `experiment`; nothing is allocated.
+    """Return the networks of an experiment and their loss; nothing is allocated.
 
     Args:
-      remat: instead of the experiment's own choice.
+      experiment: settings of the run.
+      remat: True to recompute activations in the backward pass; the experiment's choice when None.
     """
     train = experiment.train
     options = {"dtype": train.dtype, "remat": train.remat if remat is None else remat}
-    kind = Objective
-    if train.low_rank:
-        from lumiere_jax.training.style import LowRankObjective
-
-        kind = LowRankObjective
-    return kind(
+    return Objective(
         experiment=experiment,
         unet=network(experiment.model, **options),
         text=network(experiment.text, **options) if experiment.text else None,
         null=null_text(experiment),
     )
-
-
-Video = Float[Array, "b t h w c"]
-
-
-def observe(
-    clean: Video, batch: dict[str, Any]
-) -> tuple[Video, Video | None, Float[Array, "b t h w 1"] | None]:
-    """The clip to learn, the observed video C and its mask M; C and M None without masks.
-
-    The clip to learn agrees with C wherever M is 1. For a cinemagraph that makes it the still
-    outside of the region, as it is when sampling, where those pixels are held: the model always
-    finds there what M promises.
-
-    Args:
-      clean: the clip in [-1, 1].
-      batch: "mask" bool [b, t, h, w, 1], and "still" bool [b], whether the observed video is the
-        clip's first frame, repeated.
-    """
-    if "mask" not in batch:
-        return clean, None, None
-    mask = batch["mask"]
-    still = batch["still"].reshape(-1, 1, 1, 1, 1)
-    shown = jnp.where(still, clean[:, :1], clean)
-    observed = jnp.where(mask, shown, 0)
-    return jnp.where(mask, shown, clean), observed, mask.astype(clean.dtype)

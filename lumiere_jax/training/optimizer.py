@@ -1,4 +1,4 @@
-"""AdamW, Adafactor and Muon, their learning rate, and the clipping of gradients."""
+"""AdamW, Adafactor and Muon, the learning rate, and the clipping of gradients."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from lumiere_jax.structure import check_fields
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """How gradients become updates.
+    """Optimizer and learning rate.
 
     Attributes:
       name: "adamw" (Loshchilov & Hutter 2019), or "adafactor" (Shazeer & Stern 2018; second moment
-        only, factored, so that its state is small), or "muon" (Jordan et al. 2024: a matrix moves
-        by its momentum made orthogonal; vectors, embeddings and the output by NAdamW).
-      learning_rate: its peak.
-      schedule: after the warm-up, "constant" or "cosine".
-      warmup_steps: steps over which the learning rate rises from 0.
-      final_fraction: of the peak, where the cosine ends.
+        only, factored, so that its state is small), or "muon" (Jordan et al. 2024: the update of a
+        matrix is its orthogonalized momentum; vectors, embeddings and the output use NAdamW).
+      learning_rate: peak of the learning rate.
+      schedule: learning rate after the warm-up, "constant" or "cosine".
+      warmup_steps: steps over which the learning rate rises linearly to its peak.
+      final_fraction: fraction of the peak at which the cosine ends.
       beta1: decay of AdamW's first moment.
       beta2: decay of AdamW's second moment.
-      epsilon: added to AdamW's denominator.
-      weight_decay: decoupled, times the learning rate; not on biases and norms.
-      clip_norm: largest global norm of a gradient; 0 does not clip.
-      matrix_rms: root mean square by which Muon moves a matrix, in learning rates; with 0.2 about
-        what AdamW does (arXiv 2502.16982), so that its learning rates serve.
+      epsilon: constant added to AdamW's denominator.
+      weight_decay: decoupled weight decay, times the learning rate; biases and norms do not decay.
+      clip_norm: largest global norm of a gradient; 0 for no clipping.
+      matrix_rms: root mean square of Muon's update of a matrix, in learning rates; 0.2 is about
+        that of AdamW (arXiv 2502.16982), so that AdamW's learning rates can be used.
     """
 
     name: Literal["adamw", "adafactor", "muon"] = "adamw"
@@ -46,7 +46,7 @@ class OptimizerConfig:
     matrix_rms: float = 0.2
 
     def __post_init__(self):
-        # NaN, infinity and signs turned round are refused; the bounds are no advice.
+        # The bounds refuse NaN, infinity and wrong signs; they are not recommendations.
         decays = dict.fromkeys(("beta1", "beta2"), (0, 1 - 1e-9))  # at 1 the bias correction is 0/0
         check_fields(
             self,
@@ -64,7 +64,12 @@ class OptimizerConfig:
 
 
 def learning_rate_schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
-    """Learning rate of each update out of `steps`."""
+    """Return the learning rate as a function of the number of earlier updates.
+
+    Args:
+      config: peak, warm-up and schedule.
+      steps: number of updates of the run.
+    """
     peak, warmup = config.learning_rate, config.warmup_steps
     if config.schedule == "cosine":
         after = optax.cosine_decay_schedule(peak, max(1, steps - warmup), config.final_fraction)
@@ -72,13 +77,18 @@ def learning_rate_schedule(config: OptimizerConfig, steps: int) -> optax.Schedul
         after = optax.constant_schedule(peak)
     if not warmup:
         return after
-    # The first update already moves: 1/warmup of the peak, not 0.
+    # The learning rate of the first update is 1/warmup of the peak, not 0.
     rise = optax.linear_schedule(peak / warmup, peak, max(1, warmup - 1))
     return optax.join_schedules([rise, after], [warmup])
 
 
 def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
-    """The optax transformation for a run of `steps`."""
+    """Return the optax transformation of a run.
+
+    Args:
+      config: optimizer and learning rate.
+      steps: number of updates of the run.
+    """
     if config.name == "adamw":
         scale = optax.scale_by_adam(config.beta1, config.beta2, config.epsilon)
     elif config.name == "muon":
@@ -102,11 +112,11 @@ def _scale_by_muon(config: OptimizerConfig) -> optax.GradientTransformation:
         consistent_rms=config.matrix_rms,
         muon_weight_dimension_numbers=_matrices,
     )
-    return optax.chain(descent, optax.scale(-1.0))  # the learning rate turns it downhill again
+    return optax.chain(descent, optax.scale(-1.0))  # `scale_by_learning_rate` changes the sign too
 
 
 def _matrices(params: Any) -> Any:
-    """Which axes of a parameter are summed over; None for those that Muon leaves to AdamW.
+    """Return the axes of each parameter that are summed over; None if Muon updates it with AdamW.
 
     Those are vectors, tables of embeddings, whose rows are looked up one at a time, and the U-Net's
     last convolution.
@@ -116,12 +126,12 @@ def _matrices(params: Any) -> Any:
         names = [entry.key for entry in path]
         if leaf.ndim < 2 or names[-1] == "embedding" or names[1:-1] == ["conv_out"]:
             return None
-        # A convolution is the matrix that its unfolded patches are multiplied by.
+        # A convolution is the product of unfolded patches with a matrix.
         return MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
 
     return jax.tree_util.tree_map_with_path(axes, params)
 
 
 def _decays(params: Any) -> Any:
-    """Kernels and tables decay; biases, scales and other vectors do not."""
+    """Return True for kernels and tables, which decay; False for biases and other vectors."""
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

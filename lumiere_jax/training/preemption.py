@@ -1,4 +1,4 @@
-"""Signals as a question that the loop asks between two steps."""
+"""Preemption: signals that end a run after the current step and a checkpoint."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from jax.experimental import multihost_utils
 
 
 class Preemption:
-    """Notes SIGTERM and SIGINT; the second one ends the process at once.
+    """Handler of SIGTERM and SIGINT; a second signal ends the process at once.
 
     with Preemption() as preemption:
         ...
-        if preemption.at(step): save and leave
+        if preemption.at(step): save and exit
     """
 
     SIGNALS = (signal.SIGTERM, signal.SIGINT)
-    EXIT_CODE = 75  # "try again" (EX_TEMPFAIL): a launcher starts the same command once more
+    EXIT_CODE = 75  # EX_TEMPFAIL ("try again"): a launcher runs the same command again
 
     def __init__(self):
         self._received: str | None = None
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Preemption:
-        # Among several processes JAX itself listens, so that all of them stop at the same step.
+        # With several processes JAX handles SIGTERM, so that all of them stop at the same step.
         if jax.process_count() == 1:
             self._previous = {number: signal.signal(number, self._note) for number in self.SIGNALS}
         return self
@@ -34,7 +34,12 @@ class Preemption:
         self._restore()
 
     def at(self, step: int) -> str | None:
-        """Name of the signal that asks to stop before `step`; None to go on."""
+        """Return the name of the signal that was received, or None.
+
+        Args:
+          step: number of the next step; with several processes all of them get the signal at the
+            same step.
+        """
         if jax.process_count() > 1 and multihost_utils.reached_preemption_sync_point(step):
             return "SIGTERM"
         return self._received

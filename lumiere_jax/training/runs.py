@@ -1,4 +1,4 @@
-"""From what training leaves behind to a model that samples."""
+"""Training runs as models: the parameters and settings that a work directory holds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 from etils import epath
 from jax.sharding import Mesh
 
-from lumiere_jax.checkpoints.dataclass_json import to_json
 from lumiere_jax.checkpoints.model_folder import (
     Model,
     Part,
@@ -24,30 +23,28 @@ from lumiere_jax.parallel.mesh import make_mesh
 from lumiere_jax.parallel.sharding import storage_shardings
 from lumiere_jax.sampling.stage_config import StageConfig
 from lumiere_jax.sampling.text import TextConfig
+from lumiere_jax.structure import to_dict
 from lumiere_jax.training.checkpoint import Checkpoints
 from lumiere_jax.training.config import Experiment, read_experiment
 from lumiere_jax.training.objective import make_objective
+from lumiere_jax.training.stages import last_first
 from lumiere_jax.training.state import Params, merge_params, split_params
-
-# A cascade begins with the first of these that was trained; the others are on the way to it.
-BASES = ("conditional", "base", "image")
-REFINERS = ("ssr", "ssr_image")
 
 
 def is_run(folder: epath.PathLike) -> bool:
-    """Whether the folder is a stage's work directory, or holds some."""
+    """Return True if the folder is a stage's work directory, or holds some."""
     return bool(_stage_folders(epath.Path(folder)))
 
 
 def run_model(folder: epath.PathLike) -> Model:
-    """The model of a training run: its base, its super-resolution and its text encoder.
+    """Return the model of a training run: its base, its super-resolution and its text encoder.
 
     Args:
       folder: a run such as `runs/demo`, or one stage of it such as `runs/demo/base`.
 
     Raises:
-      FileNotFoundError: nothing was trained there.
-      ValueError: only a style was, or the stages read different text.
+      FileNotFoundError: the folder holds no training run.
+      ValueError: it holds only a style, or its stages have different text encoders.
     """
     folder = epath.Path(folder)
     folders = _stage_folders(folder)
@@ -69,13 +66,13 @@ def run_model(folder: epath.PathLike) -> Model:
         data = first.experiment.data
         text = TextConfig(tokenizer=_full_path(data.tokenizer), length=data.text_length)
         parts["text"] = Part(
-            config=first.experiment.text, params=first.params["text"], settings=to_json(text)
+            config=first.experiment.text, params=first.params["text"], settings=to_dict(text)
         )
     for name, run in runs.items():
         parts[name] = Part(
             config=run.experiment.model,
             params=run.params["unet"],
-            settings=to_json(_settings(run.experiment)),
+            settings=to_dict(_settings(run.experiment)),
         )
     settings = {
         "name": first.experiment.name,
@@ -87,10 +84,10 @@ def run_model(folder: epath.PathLike) -> Model:
 
 
 def _full_path(tokenizer: str) -> str:
-    """Return a run's tokenizer, which is looked for in its full place and nowhere else.
+    """Return the tokenizer of a run.
 
     Raises:
-      ValueError: a relative path, as earlier versions kept it: of which folder is not known.
+      ValueError: it is a relative path, as earlier versions stored it, to an unknown folder.
     """
     if tokenizer != "bytes" and "://" not in tokenizer and not os.path.isabs(tokenizer):
         raise ValueError(
@@ -101,16 +98,19 @@ def _full_path(tokenizer: str) -> str:
 
 
 def has_style(folder: epath.PathLike) -> bool:
-    """Whether a style was trained in this run."""
+    """Return True if a style was trained in this run."""
     return (epath.Path(folder) / "style" / "checkpoints").exists()
 
 
 def run_style(folder: epath.PathLike) -> Style:
-    """The style that a run of the `style` stage has learnt so far.
+    """Return the style of the newest checkpoint of a run of the `style` stage.
+
+    Args:
+      folder: work directory of the stage, such as `runs/demo/style`.
 
     Raises:
-      FileNotFoundError: no run there, or no checkpoint yet.
-      ValueError: a run of another stage.
+      FileNotFoundError: the folder holds no run, or no checkpoint yet.
+      ValueError: the run is of another stage.
     """
     run = load_run(folder)
     if run.experiment.stage != "style":
@@ -123,16 +123,18 @@ def run_style(folder: epath.PathLike) -> Style:
 
 
 def _stage_folders(folder: epath.Path) -> dict[str, epath.Path]:
-    """Folders of the stages that make a cascade, by their names in the model."""
+    """Return the folders of the stages of a cascade, by their names in the model."""
     if (folder / "config.json").exists():
-        return {"ssr" if folder.name in REFINERS else "base": folder}
+        return {"ssr" if folder.name in last_first("ssr") else "base": folder}
     found = {}
-    for name, candidates in (("base", BASES), ("ssr", REFINERS)):
+    for role in ("base", "ssr"):
         trained = [
-            folder / stage for stage in candidates if (folder / stage / "checkpoints").exists()
+            folder / stage
+            for stage in last_first(role)
+            if (folder / stage / "checkpoints").exists()
         ]
         if trained:
-            found[name] = trained[0]
+            found[role] = trained[0]
     return found
 
 
@@ -149,11 +151,7 @@ def _settings(experiment: Experiment) -> StageConfig:
 
 
 def _check_one_text_encoder(runs: dict[str, Run]) -> None:
-    """The stages of a cascade read the same text.
-
-    Raises:
-      ValueError: a stage was trained with another text encoder than the first.
-    """
+    """Raise a ValueError if a stage was trained with another text encoder than the first."""
     first = next(iter(runs.values()))
     for name, run in runs.items():
         if run.experiment.text is None:
@@ -170,13 +168,13 @@ def _check_one_text_encoder(runs: dict[str, Run]) -> None:
 
 
 class Run(NamedTuple):
-    """What a work directory holds.
+    """Contents of a work directory.
 
     Attributes:
-      experiment: its settings; `.model` and `.text` describe the networks of `params`.
-      params: `{"unet": …, "text": …}`, float32: the moving average of what was trained, and the
-        frozen weights as they are.
-      step: of the checkpoint.
+      experiment: settings of the run; `.model` and `.text` describe the networks of `params`.
+      params: `{"unet": …, "text": …}`, float32: the moving average of the trained parameters, and
+        the frozen parameters.
+      step: step of the checkpoint.
     """
 
     experiment: Experiment
@@ -185,14 +183,14 @@ class Run(NamedTuple):
 
 
 def load_run(folder: epath.PathLike, *, mesh: Mesh | None = None) -> Run:
-    """Return the settings and averaged weights of the newest undamaged checkpoint of a stage.
+    """Return the settings and averaged parameters of a stage's newest undamaged checkpoint.
 
     Args:
       folder: work directory of one stage, such as `runs/demo/base`.
-      mesh: where the weights go; all devices when None.
+      mesh: mesh that the parameters are placed on; the experiment's mesh when None.
 
     Raises:
-      FileNotFoundError: no run, or no checkpoint yet.
+      FileNotFoundError: the folder holds no run, or no checkpoint yet.
       ValueError: every checkpoint is damaged.
     """
     folder = epath.Path(folder)
@@ -216,19 +214,20 @@ def load_run(folder: epath.PathLike, *, mesh: Mesh | None = None) -> Run:
 
 
 def load_weights(source: epath.PathLike, *, mesh: Mesh, text: bool = True) -> Params:
-    """Return the weights that a new stage starts from: of a training run, or of a model folder.
+    """Return the parameters that a new stage starts from.
 
     Args:
-      source: work directory of a stage, or a folder with a `model.json`, of which the first stage
-        of the cascade is taken: what `lumiere_jax.convert` makes of an image model.
-      mesh: where the weights go.
-      text: the text encoder too, where the model has one.
+      source: work directory of a stage, or model folder, such as `lumiere_jax.convert` makes of an
+        image model; of a model folder the first stage of the cascade is read.
+      mesh: mesh that the parameters are placed on.
+      text: True to read the text encoder too, if the model has one.
 
     Returns:
-      `{"unet": …, "text": …}`, float32.
+      The parameters `{"unet": …, "text": …}`, float32.
 
     Raises:
-      FileNotFoundError: the folder holds neither.
+      FileNotFoundError: the folder is neither.
+      ValueError: a model folder without a U-Net, or a run without an undamaged checkpoint.
     """
     source = epath.Path(source)
     if not (source / "model.json").exists():
@@ -238,13 +237,12 @@ def load_weights(source: epath.PathLike, *, mesh: Mesh, text: bool = True) -> Pa
     if not stages:
         raise ValueError(f"{source} has a text encoder and no U-Net to start from")
     first = stages[0]
-    wanted = [first, *(["text"] if text and "text" in description.parts else [])]
+    names = [first, *(["text"] if text and "text" in description.parts else [])]
 
     def shardings(shapes):
         return storage_shardings(shapes, mesh)
 
     model = read_model(
-        source, only=wanted, shardings=dict.fromkeys(wanted, shardings), dtype=jnp.float32
+        source, only=names, shardings=dict.fromkeys(names, shardings), dtype=jnp.float32
     )
-    names = {first: "unet", "text": "text"}
-    return {names[name]: part.params for name, part in model.parts.items()}
+    return {"unet" if name == first else name: part.params for name, part in model.parts.items()}

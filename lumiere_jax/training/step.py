@@ -1,7 +1,7 @@
 """One training step, a pure function: (state, batch) -> (state, metrics).
 
 Its randomness is `fold_in(key(seed), step)`, so a resumed run draws the same noise. An update whose
-loss or gradient is not finite is refused: weights, average and optimizer stay as they were.
+loss or gradient is not finite is refused: parameters, average and optimizer state do not change.
 """
 
 from __future__ import annotations
@@ -40,15 +40,16 @@ def make_train_step(
     dtype: Any = jnp.float32,
     shardings: State | None = None,
 ) -> TrainStep:
-    """The step, ready for `jax.jit`.
+    """Return the training step, a function for `jax.jit`.
 
     Args:
       loss: (params, batch, key) -> (scalar, metrics); the mean over the rows of the batch.
       optimizer: optax transformation of the trainable parameters.
-      learning_rate: its schedule, for the metrics.
-      seed: of all noise.
+      learning_rate: learning rate of the optimizer, for the metrics.
+      config: micro-batches, and the decay of the average.
+      seed: seed of all noise.
       dtype: compute dtype; matrices are cast to it before they are gathered over `fsdp`.
-      shardings: storage of the state, or None on one device.
+      shardings: shardings of the state; None on one device.
     """
 
     def train_step(state: State, batch: Batch) -> tuple[State, Metrics]:
@@ -60,7 +61,7 @@ def make_train_step(
 
         gradients, metrics = _accumulate(objective, state.trainable, batch, key, config.accumulate)
         if shardings is not None:
-            # Said aloud, or the partitioner leaves gradients replicated.
+            # Without an explicit constraint the partitioner replicates the gradients.
             gradients = jax.lax.with_sharding_constraint(gradients, shardings.trainable)
         norm = optax.global_norm(gradients)
         finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
@@ -75,7 +76,7 @@ def make_train_step(
 
 
 def _for_compute(params: Params, dtype: Any, shardings: Params | None) -> Params:
-    """Matrices in the compute dtype, still divided, so that half the bytes are gathered."""
+    """Cast matrices to the compute dtype before they are gathered, to halve the bytes."""
     if jnp.dtype(dtype) == jnp.float32 or shardings is None:
         return params
     params = jax.tree.map(lambda leaf: leaf.astype(dtype) if leaf.ndim > 1 else leaf, params)
@@ -83,7 +84,7 @@ def _for_compute(params: Params, dtype: Any, shardings: Params | None) -> Params
 
 
 def _accumulate(objective, trainable: Params, batch: Batch, key, parts: int):
-    """Mean gradient and metrics over `parts` equal shares of the batch, one after another."""
+    """Average the gradient and the metrics over `parts` micro-batches, one after another."""
     gradient = jax.value_and_grad(objective, has_aux=True)
     if parts == 1:
         (value, metrics), gradients = gradient(trainable, batch, key)
@@ -101,7 +102,7 @@ def _accumulate(objective, trainable: Params, batch: Batch, key, parts: int):
 
 
 def _divide(leaf: Array, parts: int) -> Array:
-    """[b, ...] -> [parts, b / parts, ...]; each device's rows are dealt out, none moves."""
+    """Divide [b, ...] into [parts, b / parts, ...]; every row stays on its device."""
     leaf = leaf.reshape(leaf.shape[0] // parts, parts, *leaf.shape[1:])
     return jnp.moveaxis(leaf, 1, 0)
 
@@ -109,7 +110,7 @@ def _divide(leaf: Array, parts: int) -> Array:
 def _update(state: State, gradients: Params, optimizer, ema_decay: float) -> State:
     updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.trainable)
     trainable = optax.apply_updates(state.trainable, updates)
-    # A young average forgets faster, or it would be made of the first weights.
+    # The decay rises from 0.1, or the average would consist of the initial parameters for long.
     decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
     ema = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), state.ema, trainable)
     return state._replace(trainable=trainable, ema=ema, optimizer=optimizer_state)
@@ -126,12 +127,12 @@ def _count(new: State, old: State, finite: Array) -> State:
 
 
 class CompiledStep(NamedTuple):
-    """A train step for one shape of batch.
+    """A compiled training step.
 
     Attributes:
-      run: (state, batch) -> (state, metrics); the state given is used up (donated).
-      flops: of a step over all devices, without rematerialisation.
-      seconds: that tracing and compiling took.
+      run: (state, batch) -> (state, metrics); the argument `state` is donated.
+      flops: FLOPs of a step over all devices, without rematerialisation.
+      seconds: duration of tracing and compilation.
     """
 
     run: Any
@@ -140,9 +141,13 @@ class CompiledStep(NamedTuple):
 
 
 def compile_step(objective: Objective, state: State, batch: dict[str, Any], mesh: Mesh):
-    """Compiles the train step for these shapes (arrays or `jax.ShapeDtypeStruct`s).
+    """Compile the training step; call it under `jax.set_mesh(mesh)`, for the activations' sharding.
 
-    Must run under `jax.set_mesh(mesh)`, so that activations are pinned too.
+    Args:
+      objective: networks and loss.
+      state: state, of arrays or `jax.ShapeDtypeStruct`s with shardings.
+      batch: batch over all devices, of arrays or `jax.ShapeDtypeStruct`s.
+      mesh: mesh of the devices.
     """
     say(f"compiling the training step for {mesh.size} {mesh.devices.flat[0].device_kind} …")
     begun = time.perf_counter()

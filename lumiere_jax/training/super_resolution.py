@@ -1,8 +1,8 @@
-"""How a super-resolution network is trained: a clip is shrunk, spoilt, and to be found again.
+"""Training of a super-resolution network: downsample a clip, add noise, reconstruct it.
 
 Both of SSR's stages do the same: `ssr_image` on frames and crops, then `ssr`, whose temporal half
-learns on short segments. How the low-resolution clip is brought to size and noised is the cascade's
-own code (`stage.refine_conditions`), so that training and sampling cannot differ.
+learns on short segments. The low-resolution clip is upsampled and noised by the cascade's own
+code (`stage.refine_conditions`), so that training and sampling cannot differ.
 """
 
 from __future__ import annotations
@@ -26,22 +26,23 @@ from lumiere_jax.models.ssr import Upsampling, downsample, upsample
 from lumiere_jax.sampling.low_resolution import refine_conditions
 from lumiere_jax.sampling.stage_config import StageConfig
 from lumiere_jax.structure import check_choice, check_fields
+from lumiere_jax.video.pixel_values import from_uint8
 
 LAST_LEVEL = 0.999  # as for IF's 1000 levels: at 1 nothing of the clip would be left
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SuperResolutionConfig:
-    """What the network is given, in training and when it is sampled.
+    """The low-resolution input of the network, in training and in sampling.
 
     Attributes:
-      factor: pixels a side of its output for each one of the low-resolution clip.
-      upsampling: how that clip is brought to the output's size, see `models.ssr.interpolation`.
-      augmentation: lowest and highest level of the noise on it in training, in [0, 1]; drawn
-        uniformly, once a clip.
-      sampling_augmentation: that level when sampling.
-      overlap: frames that the windows of a long clip share when sampling.
-      weights: of the windows' opinions, see `diffusion.window_weights`.
+      factor: pixels per side of the output for each pixel per side of the low-resolution clip.
+      upsampling: interpolation to the output's size, see `models.ssr.upsample`.
+      augmentation: lowest and highest noise level of the low-resolution clip in training, in
+        [0, 1]; a level is drawn uniformly for each clip.
+      sampling_augmentation: noise level of the low-resolution clip in sampling, in [0, 1).
+      overlap: frames that neighbouring windows of a long clip share in sampling.
+      weights: kind of window weights, see `diffusion.window_weights`.
     """
 
     factor: int = 4
@@ -64,7 +65,12 @@ class SuperResolutionConfig:
             raise ValueError(f"augmentation={self.augmentation} must rise; use (0.0, 1.0)")
 
     def check(self, model: UNetConfig, size: int) -> None:
-        """Raises a ValueError unless the model refines, and clips of `size` pixels shrink."""
+        """Raise a ValueError unless the model refines, and clips of `size` pixels shrink.
+
+        Args:
+          model: configuration of the U-Net.
+          size: pixels per side of the training clips.
+        """
         if not model.low_resolution:
             raise ValueError(
                 "--config.super_resolution needs a model that reads a low-resolution clip; "
@@ -77,7 +83,11 @@ class SuperResolutionConfig:
             )
 
     def stage_config(self, settings: StageConfig) -> StageConfig:
-        """How the trained stage refines clips, by default."""
+        """Return the default sampling configuration of the trained stage.
+
+        Args:
+          settings: configuration without anything about super-resolution.
+        """
         return dataclasses.replace(
             settings,
             factor=self.factor,
@@ -97,20 +107,21 @@ def degrade(
     *,
     level: float | None = None,
 ) -> dict[str, Array]:
-    """`low_resolution` and `augmentation` of a batch as the network takes them.
+    """Return `low_resolution` and `augmentation` of a batch, as keywords of the network.
 
     Args:
       clean: clips in [-1, 1].
-      key: of the noise on them, and of its level.
-      config: nothing is given where it is None.
-      model: whose `augmentation` says whether it is told the level.
-      level: of every clip, instead of a random one.
+      key: random key of the noise and of its levels.
+      config: low-resolution input; the result is empty when None.
+      model: configuration of the U-Net; with `augmentation` it gets the noise level too.
+      diffusion: schedule by which the low-resolution clip is noised.
+      level: noise level of every clip, instead of random ones.
     """
     if config is None:
         return {}
     level_key, noise_key = jax.random.split(key)
     low, high = config.augmentation
-    # Even over the batch, like the times of the loss, but in another order than they are.
+    # Spread evenly over the batch like the times of the loss, in a random order.
     offset, order = jax.random.uniform(level_key), jax.random.permutation(level_key, len(clean))
     levels = low + (high - low) * ((offset + order / len(clean)) % 1)
     levels = jnp.full_like(levels, level) if level is not None else jnp.minimum(levels, LAST_LEVEL)
@@ -126,7 +137,15 @@ def refine(
     key: Key[Array, ""],
     experiment: Any,
 ) -> Float[Array, "b t h w c"]:
-    """Clips sampled from the `conditions` that `degrade` made of `clean`."""
+    """Sample clips.
+
+    Args:
+      denoise: denoiser of the network.
+      clean: clips of the shape to sample.
+      conditions: result of `degrade`, and the text.
+      key: random key of the noise.
+      experiment: settings of the run, for schedule and sampler.
+    """
     noise_key, step_key = jax.random.split(key)
     return sample(
         denoise,
@@ -141,15 +160,21 @@ def refine(
 def measure(
     objective: Any, params: Any, batch: dict[str, Array], key: Key[Array, ""]
 ) -> tuple[dict[str, Float[Array, ""]], Float[Array, "b t h w c"]]:
-    """How much better than interpolation the network refines a batch.
+    """Measure the network's refinement of a batch beside interpolation.
+
+    Args:
+      objective: networks of the run.
+      params: all parameters.
+      batch: clips and captions, see `Objective.loss`.
+      key: random key of the noise.
 
     Returns:
-      PSNR in dB over all clips, of the samples and of bilinear interpolation; and the clips
-      interpolated, sampled, and as they were, side by side.
+      PSNR in dB over all clips, of the samples and of the interpolated clips; and the clips
+      interpolated, sampled, and original, side by side.
     """
     experiment = objective.experiment
     config, model = experiment.super_resolution, experiment.model
-    clean = batch["video"].astype(jnp.float32) / 127.5 - 1
+    clean = from_uint8(batch["video"])
     text = objective.encode(params, objective.drop_text(batch, key))
     null = (
         None
@@ -172,5 +197,10 @@ def measure(
 
 
 def decibels(video: Float[Array, "..."], truth: Float[Array, "..."]) -> Float[Array, ""]:
-    """Peak signal-to-noise ratio of clips in [-1, 1], whose peak is 2."""
+    """Return the peak signal-to-noise ratio, in dB, of clips in [-1, 1] (peak to peak 2).
+
+    Args:
+      video: clips to judge.
+      truth: original clips.
+    """
     return 10 * jnp.log10(4 / jnp.mean((video - truth) ** 2))

@@ -84,7 +84,7 @@ def test_everything_at_once_samples_a_clip():
 
 
 def test_memory_of_a_longer_clip_grows_by_four_clips():
-    """The noise, the low-resolution clip, and the sums of the clean and noise estimates."""
+    """Allow the noise, the low-resolution clip, and the sums of the clean and noise estimates."""
 
     def wide(params, x, time, text, low_resolution):
         hidden = jnp.sin((x + low_resolution)[..., None, :] * jnp.arange(1.0, 33)[:, None])

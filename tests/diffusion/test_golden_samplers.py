@@ -32,7 +32,7 @@ LOOSE = {
 
 
 def closed_form(variance, prediction, learned):
-    """The golden README's stand-in network, in any precision; frames are a dummy axis."""
+    """Return the network of the golden README, in any precision; frames are a dummy axis."""
 
     def apply(params, x, time, text):
         u = time.reshape((-1, 1, 1, 1, 1))
@@ -48,12 +48,12 @@ def closed_form(variance, prediction, learned):
 
 
 def clip(array):
-    """[n, c, h, w], as the peers have it, to [n, 1, h, w, c]."""
+    """Transpose [n, c, h, w], the axes of the reference packages, to [n, 1, h, w, c]."""
     return jnp.asarray(np.moveaxis(array, 1, -1)[:, None], jnp.float64)
 
 
 def ours(run):
-    """(config, sampler) of a golden run."""
+    """Return (config, sampler) of a golden run."""
     settings = run["config"]
     config = DiffusionConfig(
         schedule=SCHEDULES[settings["beta_schedule"]],
@@ -91,7 +91,7 @@ RUNS = {
 
 
 def full_chain(denoise, config, sampler, times, x, noise):
-    """All states in one pass: the denoiser is asked about each of them in turn."""
+    """Return all states of one run: the inputs of the denoiser, and the sample."""
     seen = []
 
     def spy(x, time, conditions):
@@ -140,7 +140,7 @@ def test_trajectory_is_that_of_deepfloyd(name):
         denoise = threshold(network, "dynamic", quantile=quantile, ceiling=ceiling)
         noise = jnp.stack([clip(field) for field in data["noise"]])
         times = sampler.times()
-        # The peer's first step divides by 5e-5 in float32; the rest starts from where it ended.
+        # The reference's first step divides by 5e-5 in float32: the others start from its result.
         first = full_chain(denoise, config, sampler, times[:2], clip(data["x_T"]), noise)
         start = jnp.asarray(expected[1], jnp.float64)
         rest = full_chain(denoise, config, sampler, times[1:], start, noise[1:])

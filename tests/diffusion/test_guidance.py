@@ -14,7 +14,7 @@ NULL = Text(jnp.zeros((1, 5, 2)))
 
 
 def predict(x, time, conditions):
-    """An answer that depends on the text, and a record of the batch it was asked."""
+    """Return a prediction that depends on the text and the low-resolution clip."""
     told = conditions.text.embedding.mean((1, 2)).reshape(-1, 1, 1, 1, 1)
     low = 0 if conditions.low_resolution is None else conditions.low_resolution
     return Estimate(x * (1 + told) + low, x - told, variance=x + told)
@@ -75,7 +75,7 @@ def test_rescale_is_that_of_diffusers(golden, rescale):
     config = DiffusionConfig(prediction="velocity")
     alpha, sigma = config.levels(jnp.full(4, 0.4), x)
 
-    def network(x, time, conditions):  # emits one stored half or the other, as a velocity
+    def network(x, time, conditions):  # returns one of the stored halves, as a velocity
         told = conditions.text.embedding.mean((1, 2)).reshape(-1, 1, 1, 1, 1)
         stored = [jnp.repeat(jnp.asarray(halves[k]), x.shape[0] // 4, axis=0) for k in (1.0, 0.0)]
         velocity = jnp.where(told == 1, *stored)

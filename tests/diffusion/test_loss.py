@@ -41,9 +41,11 @@ def test_min_snr_counts_the_clean_clips_error_up_to_gamma(prediction):
 
 
 @pytest.mark.parametrize("prediction", ["velocity", "clean"])
-def test_velocity_weighting_counts_the_velocitys_error_whatever_is_predicted(prediction):
-    """With |v - v'|² = (SNR + 1) |clean - clean'|², cut at gamma |clean - clean'|²."""
-    config = DiffusionConfig(prediction=prediction, weighting="velocity", min_snr_gamma=10.0)
+def test_a_floor_of_one_counts_the_velocitys_error_whatever_is_predicted(prediction):
+    """Use |v - v'|² = (SNR + 1) |clean - clean'|², clipped at gamma |clean - clean'|²."""
+    config = DiffusionConfig(
+        prediction=prediction, weighting="min_snr", min_snr_gamma=10.0, snr_floor=1.0
+    )
     time = np.array([0.01, 0.2, 0.5, 0.9, 1.0])
     snr = np.exp(config.log_snr(time))
     squared_error_of_clean = {"velocity": 1 / (1 + snr), "clean": 1.0}
@@ -66,17 +68,18 @@ def test_a_floor_keeps_weight_where_no_signal_is_left(prediction):
 @pytest.mark.parametrize(
     "settings", [{"weighting": "plain"}, {"weighting": "min_snr", "prediction": "noise"}]
 )
-def test_a_floor_that_nothing_heeds_is_refused(settings):
-    with pytest.raises(ValueError, match=r"snr_floor=0.1 needs weighting='min_snr'"):
+def test_a_floor_without_effect_is_refused(settings):
+    message = r"snr_floor=0.1 needs weighting='min_snr' and prediction='clean' or 'velocity'"
+    with pytest.raises(ValueError, match=message):
         DiffusionConfig(**settings, snr_floor=0.1)
 
 
-def test_velocity_weighting_of_noise_is_refused():
-    with pytest.raises(ValueError, match="weighting='velocity' needs prediction='clean'"):
-        DiffusionConfig(prediction="noise", weighting="velocity")
+def test_the_weighting_velocity_does_not_exist():
+    with pytest.raises(ValueError, match="weighting='velocity' is none of plain, min_snr"):
+        DiffusionConfig(weighting="velocity")
 
 
-def test_a_network_that_emits_nothing_has_the_loss_of_the_noise():
+def test_a_network_that_predicts_zero_has_the_loss_of_the_noise():
     config = DiffusionConfig(prediction="noise")
     clean = jnp.zeros(CLIP)
     loss, metrics = diffusion_loss(
@@ -139,7 +142,7 @@ HYBRID = DiffusionConfig(schedule="discrete_cosine", prediction="noise", learned
 
 
 def test_the_bound_is_the_divergence_of_two_gaussians():
-    """Against moments of q and p worked out from the betas, in float64."""
+    """Compare with moments of q and p computed from the betas, in float64."""
     step, fraction = 300, 0.2
     alpha = np.sqrt(np.cos((np.arange(1, 1001) / 1000 + 0.008) / 1.008 * np.pi / 2) ** 2)
     alpha /= np.cos(0.008 / 1.008 * np.pi / 2)

@@ -15,7 +15,7 @@ PLANS = [(16, 8, 2), (17, 6, 2), (12, 6, 5), (10, 6, 0), (9, 9, 3), (80, 16, 2)]
 
 
 def dense_least_squares(predictions, windows, weights):
-    """The minimiser by a dense solver, which knows nothing of frames."""
+    """Solve the least-squares problem of all frames together with a dense solver."""
     rows = len(windows) * windows.size
     matrix = np.zeros((rows, windows.frames))
     for i, start in enumerate(windows.starts):
@@ -72,7 +72,7 @@ def test_one_window_over_the_whole_clip_is_the_identity(dtype):
 
 
 def test_merging_noise_then_stepping_is_stepping_then_merging():
-    """One DDIM step is linear, so where the windows are reconciled does not matter to it."""
+    """Use that a DDIM step is linear: merging before and after it gives the same."""
     data = np.load(FOLDER / "cases.npz")
     x, noise = data["ddim/x"], data["ddim/eps"]
     alpha, to_alpha = float(data["ddim/alpha_t"]), float(data["ddim/alpha_prev"])

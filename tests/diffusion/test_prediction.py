@@ -41,7 +41,7 @@ def test_twice_the_channels_are_noise_and_variance():
 
 def test_a_network_of_other_channels_is_an_error_that_says_how_many():
     denoise = denoiser_from_network(lambda p, x, t, text: x[..., :2], None, DiffusionConfig())
-    with pytest.raises(ValueError, match=r"emits 2 channels.*out_channels to 3, or 6"):
+    with pytest.raises(ValueError, match=r"predicts 2 channels.*out_channels to 3, or 6"):
         denoise(jnp.ones((1, 2, 2, 2, 3)), jnp.array([0.5]), Conditions())
 
 

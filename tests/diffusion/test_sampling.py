@@ -1,4 +1,4 @@
-"""Samplers against what is known in closed form: for Gaussian data, everything.
+"""Samplers compared with closed forms, which exist for Gaussian data.
 
 Data N(0, v) under any schedule: the best denoiser is clean = alpha v x / total with total =
 alpha² v + sigma², and the probability flow keeps x / sqrt(total).
@@ -26,7 +26,7 @@ SHAPE = (4, 8, 16, 16, 3)
 
 
 def gaussian(x, time, conditions):
-    """The best denoiser of N(MEAN, VARIANCE)."""
+    """Return the estimate of the optimal denoiser of N(MEAN, VARIANCE)."""
     alpha, sigma = CONFIG.levels(time, x)
     total = alpha**2 * VARIANCE + sigma**2
     clean = MEAN + alpha * VARIANCE / total * (x - alpha * MEAN)
@@ -64,7 +64,7 @@ def test_samples_of_gaussian_data_have_its_mean_and_variance(sampler):
 
 
 def flow(x, time, to):
-    """Where the probability flow takes x."""
+    """Return x after the probability flow from `time` to `to`, in closed form."""
     (alpha, sigma), (to_alpha, to_sigma) = map(CONFIG.alpha_sigma, (time, to))
     scale = ((to_alpha**2 * VARIANCE + to_sigma**2) / (alpha**2 * VARIANCE + sigma**2)) ** 0.5
     return to_alpha * MEAN + scale * (x - alpha * MEAN)

@@ -27,7 +27,7 @@ MIX = jax.random.normal(jax.random.key(1), (3, 3))
 
 
 def denoise(x, time, conditions):
-    """An answer that depends on where the window starts, so that windows disagree."""
+    """Return a prediction that depends on the start of the window, so that windows disagree."""
     clean = jnp.cumsum(x @ MIX, axis=1)
     for given in (conditions.low_resolution, conditions.observed, conditions.mask):
         clean = clean + (0 if given is None else given)
@@ -40,7 +40,7 @@ def cut(array, start, size=8):
 
 @pytest.fixture(scope="module")
 def expected():
-    """Every window on its own, reconciled by `consensus`."""
+    """Return the predictions of all windows, reconciled by `consensus`."""
     answers = [
         denoise(cut(X, start), TIME, Conditions(*(cut(each, start) for each in CONDITIONS)))
         for start in PLAN.starts
@@ -106,7 +106,7 @@ def test_each_window_may_have_its_own_text():
 
 
 def test_memory_of_the_answers_is_that_of_a_group():
-    """Compiled temporaries grow with the group, and with the clip only by the clip itself."""
+    """Read compiled temporaries: they grow with the group, and by the size of the clip."""
 
     def wide(x, time, conditions):
         hidden = jnp.sin(x[..., None, :] * jnp.arange(1.0, 33)[:, None])  # 32 × the window
@@ -127,7 +127,7 @@ def test_tiles_are_the_dense_least_squares_over_both_sides():
     plan = plan_tiles(9, 11, 5, 2)
     x = np.random.default_rng(0).normal(size=(1, 2, 9, 11, 3))
 
-    def local(x, time, conditions):  # depends on where the tile starts
+    def local(x, time, conditions):  # depends on the position of the tile
         return Estimate(jnp.cumsum(jnp.cumsum(x, 2), 3), x)
 
     matrix, answers = [], []
@@ -160,7 +160,7 @@ def test_a_group_below_one_is_an_error():
 
 @st.composite
 def windowed_problems(draw):
-    """Random windows with random positive weights, and a group size."""
+    """Draw random windows with random positive weights, and a group size."""
     frames = draw(st.integers(2, 24))
     size = draw(st.integers(1, frames - 1))
     plan = plan_windows(frames, size, draw(st.integers(0, size - 1)))

@@ -1,7 +1,7 @@
 """Feed damaged files to every reader: `make fuzz`, or `python -m tests.fuzz --mutants=100`.
 
-Each mutant is read in a child process with a limit on time and memory. It may be accepted or
-refused; anything else is a fault, which is printed, and whose files are kept.
+Each mutant is read in a child process with a limit on time and memory. The reader may accept or
+refuse it; anything else is a fault, which is printed, and its files are kept.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from tests.fuzz.targets import TARGETS, Target
 
 
 def main() -> None:
-    """Parse the arguments, run, print a table; exit 1 where there was a fault."""
+    """Parse the arguments, run, print a table; exit with 1 if there was a fault."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mutants", type=int, default=2000, help="of each reader's files")
+    parser.add_argument("--mutants", type=int, default=2000, help="mutants of each reader's files")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time")
     parser.add_argument("--only", nargs="*", default=list(TARGETS), choices=list(TARGETS))
@@ -53,7 +53,7 @@ def main() -> None:
 def fuzz(
     name: str, mutants: int, seed: int, keep: str
 ) -> tuple[str, collections.Counter, list[tuple[pathlib.Path, Outcome]]]:
-    """Read that many mutants of a target's files; return the counts and the first faults."""
+    """Read `mutants` mutants of a target's files; return the counts and the first faults."""
     target, child = TARGETS[name], Child()
     counts: collections.Counter = collections.Counter()
     shown: list[tuple[pathlib.Path, Outcome]] = []
@@ -69,7 +69,9 @@ def fuzz(
             damage(target, good, bad, random.Random(f"{seed} {name} {number}"))
             outcome = child.read(name, str(bad))
             if target.survives and outcome.kind == "refused":
-                outcome = Outcome("other", f"refused, although it could go on: {outcome.detail}")
+                outcome = Outcome(
+                    "other", f"refused, although it can be repaired: {outcome.detail}"
+                )
             counts[outcome.kind] += 1
             if outcome.kind == "other" and len(shown) < 3:
                 kept = pathlib.Path(keep) / f"{name}-{seed}-{number}"
@@ -81,7 +83,7 @@ def fuzz(
 
 
 def damage(target: Target, good: pathlib.Path, bad: pathlib.Path, rng: random.Random) -> None:
-    """Make `bad` a copy of `good` in which one of the files is damaged."""
+    """Make `bad` a copy of `good` with one of the files damaged."""
     shutil.rmtree(bad, ignore_errors=True)
     shutil.copytree(good, bad)
     files = sorted(path for path in bad.glob(target.damaged) if path.is_file())

@@ -10,17 +10,17 @@ import resource
 import traceback
 from typing import NamedTuple
 
-SECONDS = 20.0  # for one file; the slowest reader compiles nothing and needs two
-MEMORY = 3 << 30  # bytes beyond what the imports take
-REFUSALS = (ValueError, OSError)  # what a reader may raise; VideoError is a ValueError
+SECONDS = 20.0  # limit for one file; the slowest reader compiles nothing and needs two seconds
+MEMORY = 3 << 30  # limit in bytes, beyond the memory of the imports
+REFUSALS = (ValueError, OSError)  # exceptions that a reader may raise; VideoError is a ValueError
 
 
 class Outcome(NamedTuple):
-    """What a reader made of a file.
+    """Result of reading a file.
 
     Attributes:
-      kind: "accepted", "refused", or "other": another exception, a crash, or the limits exceeded.
-      detail: the message, or the traceback.
+      kind: "accepted", "refused", or "other": another exception, a crash, or a limit exceeded.
+      detail: message or traceback.
     """
 
     kind: str
@@ -28,14 +28,14 @@ class Outcome(NamedTuple):
 
 
 class Child:
-    """One process that reads files one after another; started anew when it is lost."""
+    """One process that reads files one after another; restarted after a crash."""
 
     def __init__(self):
         self._context = multiprocessing.get_context("spawn")
         self._process, self._pipe = None, None
 
     def read(self, target: str, folder: str) -> Outcome:
-        """Read the files of a folder with the reader of that name."""
+        """Read the files of a folder with the reader of a target."""
         if self._process is None:
             self._start()
         self._pipe.send((target, folder))
@@ -62,11 +62,11 @@ class Child:
         self._process = self._context.Process(target=_work, args=(there,), daemon=True)
         self._process.start()
         there.close()
-        self._pipe.recv()  # its imports are done
+        self._pipe.recv()  # sent after its imports
 
 
 def _work(pipe) -> None:
-    """Read what the parent names, until it closes the pipe."""
+    """Read the targets and folders that the parent sends, until it closes the pipe."""
     from tests.fuzz.targets import TARGETS
 
     pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
@@ -74,7 +74,7 @@ def _work(pipe) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     quiet = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):  # decoders print what they think of a file
+    for stream in (1, 2):  # decoders print warnings about a file
         os.dup2(quiet, stream)
     pipe.send("ready")
     with contextlib.suppress(EOFError):

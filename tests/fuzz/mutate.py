@@ -1,4 +1,4 @@
-"""Damage to files: bytes that changed, files cut short, and JSON whose values cannot be."""
+"""Damage to files: changed bytes, truncated files, and JSON with invalid values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 import struct
 from typing import Any
 
-# What breaks parsers: ends of the number ranges, other types, paths that lead elsewhere.
+# Values that break parsers: ends of the number ranges, other types, paths to other places.
 VALUES: tuple[Any, ...] = (
     None, True, 0, -1, 1, 7, 2**31, 2**63, 10**9, 2 * 10**9, 10**30, -(10**30), 0.5, -0.5, 1e308,
     "", "x", "../../secret", "/etc/passwd", "/dev/zero", "gs://bucket/x", "\0", "é" * 300, "nan",
@@ -17,7 +17,7 @@ TOKENS = (b"NaN", b"Infinity", b"-1", b"1e999", b"9" * 5000, b'"\\ud83d"', b"[" 
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
-    """Return the bytes of a file after one or a few damages of random kinds."""
+    """Return the bytes of a file after one or more damages of random kinds."""
     if rng.random() < 0.5 and (changed := _mutate_json(data, rng)) is not None:
         return changed
     for _ in range(rng.choice((1, 1, 1, 2, 4, 16))):
@@ -26,9 +26,9 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
 
 
 def _mutate_json(data: bytes, rng: random.Random) -> bytes | None:
-    """Return a JSON text with one value or key changed; None where the bytes hold none.
+    """Return a JSON text with one value or key changed; None if the bytes hold none.
 
-    The header of a safetensors file is one too, behind its length.
+    The header of a safetensors file is a JSON text too, after its length.
     """
     prefix, rest = b"", b""
     length = struct.unpack("<Q", data[:8])[0] if len(data) > 8 else 0
@@ -45,7 +45,7 @@ def _mutate_json(data: bytes, rng: random.Random) -> bytes | None:
 
 
 def _changed(value: Any, rng: random.Random) -> Any:
-    """Return the value with one thing inside of it replaced, removed, renamed or repeated."""
+    """Return the value with one of its items replaced, removed, renamed or repeated."""
     places = list(_places(value))
     if not places:
         return rng.choice(VALUES)
@@ -68,7 +68,7 @@ def _changed(value: Any, rng: random.Random) -> Any:
 
 
 def _places(value: Any):
-    """Yield (container, key) of everything inside of a JSON value."""
+    """Yield (container, key) of every item inside a JSON value."""
     keys = list(value) if isinstance(value, dict) else range(len(value))
     for key in keys:
         yield value, key
@@ -99,7 +99,7 @@ def _repeat(data: bytes, rng: random.Random) -> bytes:
 
 
 def _number(data: bytes, rng: random.Random) -> bytes:
-    """Overwrite a field with the largest or smallest number of its width, in either order."""
+    """Overwrite a field with the largest or smallest number of its width, in either byte order."""
     width = rng.choice("BHIQ")
     number = rng.choice((0, 1, 2 ** (8 * struct.calcsize(width)) - 1, 2**7, 2**15 % 256))
     field = struct.pack(rng.choice("<>") + width, number % 2 ** (8 * struct.calcsize(width)))
@@ -108,7 +108,7 @@ def _number(data: bytes, rng: random.Random) -> bytes:
 
 
 def _token(data: bytes, rng: random.Random) -> bytes:
-    """Put text that parsers stumble over where a digit is."""
+    """Replace a digit by text that breaks parsers."""
     digits = [place for place, byte in enumerate(data[:10_000]) if 48 <= byte <= 57]
     place = rng.choice(digits) if digits else rng.randrange(len(data) + 1)
     return data[:place] + rng.choice(TOKENS) + data[place + 1 :]

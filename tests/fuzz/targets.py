@@ -1,4 +1,4 @@
-"""Every reader of files that somebody else made: how to make a good file, and how to read it."""
+"""All readers of files from outside: a function that writes a good file, and one that reads it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ GOLDEN = ROOT / "tests/golden"
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """A reader.
+    """A reader of files.
 
     Attributes:
-      make: writes good files into a folder.
-      read: reads them; may raise ValueError and OSError and nothing else.
-      damaged: pattern of the files to damage; all of them by default.
-      survives: there is something to fall back on, so that no damage may be refused.
+      make: function that writes good files into a folder.
+      read: function that reads them; may raise ValueError and OSError and nothing else.
+      damaged: pattern of the files to damage; all files by default.
+      survives: True if the reader can fall back on other data, so that it must accept all damage.
     """
 
     make: Callable[[pathlib.Path], None]
@@ -83,7 +83,7 @@ def _picture(ending: str, **options) -> Target:
 
         path = pathlib.Path(folder) / f"x.{ending}"
         open_image(path)
-        with contextlib.suppress(ValueError):  # a still is no clip
+        with contextlib.suppress(ValueError):  # a still is not a clip
             open_clip(path, frame_rate=8, frames=8)
         open_region((2, 32, 48), 32, frame_rate=8, mask=path)
 
@@ -163,7 +163,7 @@ def _read_style(folder: str) -> None:
 def _make_records(folder: pathlib.Path) -> None:
     from absl import logging
 
-    from lumiere_jax.prepare import prepare
+    from lumiere_jax.preparation.clips import prepare
     from lumiere_jax.video import ClipConfig
 
     logging.set_verbosity(logging.ERROR)
@@ -183,7 +183,7 @@ def _read_records(folder: str) -> None:
     try:
         with make_pipeline(config) as batches:
             next(batches)
-    except RuntimeError as error:  # 16 unreadable clips in a row: how training says it
+    except RuntimeError as error:  # the error of training after 16 unreadable clips in a row
         raise ValueError(str(error)) from None
 
 
@@ -275,10 +275,10 @@ def _make_checkpoints(folder: pathlib.Path) -> None:
     import jax.numpy as jnp
     from orbax.checkpoint import v1 as ocp
 
-    from lumiere_jax.training.state import fingerprint
+    from lumiere_jax.checkpoints.fingerprint import tree_fingerprint
 
     tree = {"a": jnp.arange(6.0)}
-    kept = {"fingerprints": {"ema": fingerprint(tree)}, "frozen": "", "data": None}
+    kept = {"fingerprints": {"ema": tree_fingerprint(tree)}, "frozen": "", "data": None}
     with ocp.training.Checkpointer(folder / "checkpoints") as orbax:
         for step in (1, 2):
             orbax.save_checkpointables(step, {"ema": tree}, custom_metadata=kept)

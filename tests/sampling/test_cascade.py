@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from lumiere_jax.sampling import Cascade, Request, from_uint8, shrink, to_uint8
+from lumiere_jax.sampling import Cascade, Request, shrink
+from lumiere_jax.video import from_uint8, to_uint8
 from tests.tiny import tiny_model
 
 
@@ -61,11 +62,6 @@ def test_the_mask_shrinks_by_minimum_and_the_video_by_area():
     small, small_mask = shrink(observed, mask, 2)
     np.testing.assert_array_equal(small[0, 0, ..., 0], [[2.5, 4.5], [10.5, 12.5]])
     np.testing.assert_array_equal(small_mask[0, 0, ..., 0], [[0, 1], [1, 1]])
-
-
-def test_uint8_and_back_is_the_identity():
-    every = np.arange(256, dtype=np.uint8)
-    np.testing.assert_array_equal(to_uint8(from_uint8(every)), every)
 
 
 def test_wrong_requests_name_what_to_change(cascade):

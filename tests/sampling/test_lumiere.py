@@ -1,4 +1,4 @@
-"""Lumiere loads a folder and makes files that say how they were made."""
+"""Lumiere loads a folder and writes clips with the settings that made them."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Refining a long clip takes the memory of a group of windows, and of the clip itself."""
+"""Refining a long clip needs the memory of a group of windows and of the clip itself."""
 
 import functools
 
@@ -11,7 +11,7 @@ SIZE = 64
 
 @functools.cache
 def memory(sampler: str, threshold: str, frames: int, group: int = 1) -> int:
-    """Temporary bytes, in windows of 8 frames."""
+    """Return the temporary bytes of refining in windows of 8 frames."""
     refiner = stage(SIZE, sampler, window=8, group=group, threshold=threshold, channels=(8, 8))
     return temporary_bytes(refiner, frames)
 
@@ -20,7 +20,7 @@ def memory(sampler: str, threshold: str, frames: int, group: int = 1) -> int:
 @pytest.mark.parametrize(("sampler", "clips"), [("ddim", 3), ("ddpm", 2), ("dpm_solver", 3)])
 def test_memory_grows_by_at_most_three_clips(sampler, clips, threshold):
     short, long = (memory(sampler, threshold, frames) for frames in (16, 80))
-    # To a thousandth of a clip: a few integers a frame are kept as well.
+    # Up to a thousandth of a clip: a few integers per frame are stored as well.
     assert long - short <= (clips + 1e-3) * (clip_bytes(SIZE, 80) - clip_bytes(SIZE, 16))
 
 

@@ -7,7 +7,8 @@ from lumiere_jax.checkpoints import Model
 from lumiere_jax.diffusion import SamplerConfig
 from lumiere_jax.models import TemporalConfig
 from lumiere_jax.parallel import MeshConfig, make_mesh
-from lumiere_jax.sampling import Cascade, Request, from_uint8
+from lumiere_jax.sampling import Cascade, Request
+from lumiere_jax.video import from_uint8
 from tests.tiny import part, tiny_model, unet
 
 LOW = np.random.default_rng(0).uniform(-1, 1, (1, 8, 8, 8, 3)).astype(np.float32)
@@ -15,7 +16,7 @@ SAMPLING = {"diffusion": {}, "sampler": {"steps": 2}}
 
 
 def refiner(seed, size, factor, frames=4, **settings):
-    """A refining network that reads no text."""
+    """Return a refining network without text."""
     config = unet(
         low_resolution=True,
         augmentation=True,
@@ -39,7 +40,7 @@ def refine(model, low=LOW, **request):
 
 @pytest.fixture(scope="module")
 def twice():
-    """×2 and ×2 again, the second one in tiles."""
+    """Return a cascade of two ×2 stages, the second one in tiles."""
     return cascade(
         ssr=refiner(1, 16, 2), finer=refiner(2, 32, 2, tile=16, tile_overlap=4, weights="ramp")
     )
@@ -72,7 +73,7 @@ def test_a_stage_without_text_follows_one_with_and_draws_its_own_noise():
     model = Cascade.from_model(Model(parts=parts, settings={"stages": ["base", "ssr"]}))
     whole = model.sample(Request(prompts=["a"], seeds=[3]), progress=False)
     again, other = (refine(model, from_uint8(whole["base"]), seeds=[s])["ssr"] for s in (3, 4))
-    # The base's clip is rounded to bytes on the way through a file.
+    # A file stores the base's clip rounded to bytes.
     assert np.abs(again.astype(int) - whole["ssr"]).mean() < 2
     assert np.abs(again.astype(int) - other).mean() > 10
 

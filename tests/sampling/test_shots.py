@@ -1,4 +1,4 @@
-"""Several shots in one clip: every stage that reads text reads the shot that it is making."""
+"""Several shots in one clip: each stage with text gets the text of the shot it samples."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ FRAMES = 8
 def refine(model, **request):
     low = np.random.default_rng(0).uniform(-1, 1, (1, FRAMES, 8, 8, 3)).astype(np.float32)
     options = {"prompts": ["a"], "seeds": [0], "low_resolution": low}
-    # Guided strongly, because random weights hardly read.
+    # A large guidance scale, because random parameters hardly respond to text.
     samplers = {"ssr": SamplerConfig(steps=2, guidance_scale=200.0)}
     made = model.sample(Request(**(options | request)), samplers=samplers, progress=False)
     return made["ssr"].astype(int)

@@ -1,4 +1,4 @@
-"""The tests of this folder compile the same few programs: once each."""
+"""The tests of this folder share compiled programs: each is compiled once."""
 
 import jax
 import pytest
@@ -6,7 +6,7 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def compilation_cache(tmp_path_factory):
-    """Programs compiled by one test are there for the next."""
+    """Share compiled programs across tests."""
     before = jax.config.jax_compilation_cache_dir
     if before is None:
         jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("xla")))

@@ -1,4 +1,4 @@
-"""Checkpoints of a small state, and every way to damage one."""
+"""Checkpoints of a small state, intact and damaged in many ways."""
 
 import json
 
@@ -36,7 +36,7 @@ def shapes_of(state, mesh):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A work directory with checkpoints at steps 1 and 2."""
+    """Write a work directory with checkpoints at steps 1 and 2."""
     with Checkpoints(tmp_path, keep=3) as checkpoints:
         for step in (1, 2):
             state = small_state(step)
@@ -199,5 +199,5 @@ def test_frozen_weights_are_stored_once_and_checked(folder):
         stored = folder / "frozen" / digest
         for path in stored.rglob("d/*"):
             path.write_bytes(b"")
-        with pytest.raises(ValueError, match=r"frozen weights in .* cannot be read"):
+        with pytest.raises(ValueError, match=r"frozen parameters in .* cannot be read"):
             checkpoints.load_frozen(digest, shapes.frozen)

@@ -1,4 +1,4 @@
-"""Conditional training: what the model is shown, and that only what is new or temporal moves."""
+"""Conditional training: the observed video, and updates of new and temporal parameters only."""
 
 import dataclasses
 
@@ -29,13 +29,13 @@ def conditional(**changes):
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    """A model folder with an untrained base."""
+    """Write a model folder with an untrained base."""
     return untrained(tmp_path_factory.mktemp("model"), tiny_experiment("base"))
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, base):
-    """The conditional stage after one step."""
+    """Train the conditional stage for one step."""
     folder = tmp_path_factory.mktemp("run")
     train(with_train(conditional(), start_from=str(base)), folder)
     return folder

@@ -1,4 +1,4 @@
-"""An experiment is checked when it is made, and every setting of it is a flag."""
+"""An experiment is validated when it is created, and each of its settings is a flag."""
 
 import dataclasses
 import os
@@ -79,7 +79,7 @@ def test_a_run_may_be_prolonged_but_not_changed():
 def test_an_unknown_flag_is_answered_with_the_nearest():
     argv = ["train", "--config=configs/demo.py:base", "--config.train.stepz=3"]
     line = explain_flags(argv, KeyError("stepz"))
-    assert line == "--config.train.stepz is no setting; did you mean --config.train.steps?"
+    assert line == "--config.train.stepz is not a setting; did you mean --config.train.steps?"
     assert "no such file" in explain_flags(["train", "--config=nowhere.py"], OSError(""))
 
 
@@ -175,7 +175,7 @@ def test_a_run_keeps_its_settings_whole_or_not_at_all(tmp_path, monkeypatch):
     before = path.read_bytes()
     (tmp_path / "mine").write_bytes(before)
     path.unlink()
-    path.symlink_to("mine")  # what it points to stays as it is
+    path.symlink_to("mine")  # its target stays as it is
     write_experiment(path, with_train(experiment, steps=99))
     assert (tmp_path / "mine").read_bytes() == before
     assert read_experiment(path).train.steps == 99

@@ -1,4 +1,4 @@
-"""A training run becomes a model folder: the averaged weights, the same clips, and its style."""
+"""A training run becomes a model folder: averaged parameters, the same clips, and its style."""
 
 import dataclasses
 import json
@@ -26,7 +26,7 @@ QUICK = {"steps": 2, "save_every": 2}
 
 
 def rounded(tree):
-    """The numbers that bfloat16 keeps, in float32."""
+    """Round to bfloat16, in float32."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16).astype(jnp.float32), tree)
 
 
@@ -35,7 +35,7 @@ def same(first, second):
 
 
 def super_resolution():
-    """Of half the model's pixels; it reads no text."""
+    """Return the experiment of a ×2 super-resolution without text."""
     image = tiny_experiment("image", **QUICK)
     model = dataclasses.replace(
         image.model, text_dim=None, text_mask=False, low_resolution=True, augmentation=True
@@ -52,7 +52,7 @@ def super_resolution():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A base, its super-resolution, and a low-rank style."""
+    """Train a base, its super-resolution and a low-rank style; return the run's folder."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     image = tiny_experiment("image", **QUICK)
     start = str(untrained(folder.parent / "image", image))
@@ -76,7 +76,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def half(run, tmp_path_factory):
-    """The run as a model folder of half the bytes."""
+    """Convert the run to a model folder in bfloat16."""
     output = tmp_path_factory.mktemp("models") / "half"
     convert(Conversion(source="run", path=str(run), output=str(output), dtype="bfloat16"))
     return output
@@ -156,7 +156,7 @@ def test_what_is_no_run_and_no_style_is_named(run, half, tmp_path):
         with pytest.raises(kind, match=message):
             convert(Conversion(source=source, path=str(path), output=str(output), **options))
 
-    missing = r"--path=.* is no training run: .*--workdir"
+    missing = r"--path=.* is not a training run: .*--workdir"
     refused(FileNotFoundError, missing, "run", half)
     refused(FileNotFoundError, missing, "run", tmp_path / "nothing")
     refused(ValueError, "is a style, .*--from=style", "run", run / "style")

@@ -1,4 +1,4 @@
-"""FLOPs of small functions, worked out by hand."""
+"""FLOPs of small functions, compared with values computed by hand."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Metrics are read late, but all of them, and refused steps are told by their records."""
+"""All metrics are written, although late, and skipped steps are reported with their records."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -20,14 +20,14 @@ from tests.tiny import tiny_experiment, with_train
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """An image run of four steps, never interrupted."""
+    """Train an image run of four steps without interruption."""
     folder = tmp_path_factory.mktemp("run")
     assert train(tiny_experiment("image"), folder) is None
     return folder
 
 
 def contents(folder, step=4):
-    """Every stored array of a checkpoint, and its JSON."""
+    """Return all arrays of a checkpoint, and its JSON."""
     from orbax.checkpoint import v1 as ocp
 
     path = folder / "image" / "checkpoints" / str(step)
@@ -36,7 +36,7 @@ def contents(folder, step=4):
 
 
 def interrupt_after(monkeypatch, batches):
-    """SIGTERM arrives while batch number `batches` is being read."""
+    """Send SIGTERM while batch number `batches` is read; return a list of the records read."""
     opened = loop.open_batches
     seen = []
 
@@ -171,7 +171,7 @@ def test_evaluation_measures_the_same_thing_every_time(run, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_goes_on_with_fewer_devices(run, tmp_path):
-    """Eight devices saved, two go on (with `fsdp`), and the data continue where they were."""
+    """Save with eight devices, resume with two (with `fsdp`) at the same place in the data."""
     shutil.copytree(run / "image", tmp_path / "image")
     two = jax.devices()[:2]
     with pytest.MonkeyPatch.context() as patch:

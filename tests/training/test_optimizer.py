@@ -1,4 +1,4 @@
-"""Learning rates and updates, against numbers worked out by hand."""
+"""Learning rates and updates, compared with numbers computed by hand."""
 
 import jax
 import jax.numpy as jnp
@@ -78,7 +78,7 @@ def test_muon_leaves_vectors_embeddings_and_the_output_to_adamw():
     shapes["text"] = {"token_embedding": {"embedding": (10, 4)}}
     params = _draw(np.random.default_rng(2), shapes)
     optimizer = make_optimizer(OptimizerConfig(name="muon", learning_rate=0.1, clip_norm=0), 10)
-    peer = optax.nadamw(0.1, weight_decay=0)  # AdamW, looking ahead as Muon does
+    peer = optax.nadamw(0.1, weight_decay=0)  # AdamW with Nesterov momentum, as Muon has
     updates, _ = optimizer.update(params, optimizer.init(params), params)
     expected, _ = peer.update(params, peer.init(params), params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), updates, expected)

@@ -1,4 +1,4 @@
-"""`--workdir=runs/demo` is as good a folder as any."""
+"""A relative path such as `--workdir=runs/demo` works like any other."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -9,7 +9,7 @@ import pytest
 from lumiere_jax.parallel import MeshConfig, global_batch, make_mesh
 from lumiere_jax.training.config import TrainConfig
 from lumiere_jax.training.initialize import start_params, state_shapes
-from lumiere_jax.training.objective import make_objective, scale_video
+from lumiere_jax.training.objective import make_objective
 from lumiere_jax.training.optimizer import make_optimizer
 from lumiere_jax.training.state import create_state
 from lumiere_jax.training.step import compile_step, make_train_step
@@ -17,13 +17,13 @@ from tests.tiny import tiny_batch, tiny_experiment
 
 
 def prepare(experiment, mesh_config=None, devices=None):
-    """(how to compile the step, state, batch) of an experiment on a mesh."""
+    """Return (function that compiles the step, state, batch) of an experiment on a mesh."""
     mesh = make_mesh(mesh_config, devices)
     objective = make_objective(experiment)
     optimizer = make_optimizer(experiment.optimizer, experiment.train.steps)
     shapes = state_shapes(objective, optimizer, mesh, small=64)
 
-    # Zero-started layers would hide what lies before them.
+    # Layers that are initialized to zero would hide those before them.
     params = jax.tree.map(
         lambda leaf: (
             leaf + 0.05 * np.cos(np.arange(leaf.size, dtype=np.float32)).reshape(leaf.shape)
@@ -47,7 +47,7 @@ def prepare(experiment, mesh_config=None, devices=None):
 
 @pytest.fixture(scope="module")
 def alone():
-    """One step of the base stage on one device."""
+    """Run one step of the base stage on one device."""
     run, state, batch = prepare(tiny_experiment("base"), devices=jax.devices()[:1])
     return jax.device_get(run()(state, batch))
 
@@ -108,14 +108,14 @@ def test_a_batch_that_is_not_finite_changes_nothing_but_the_counters():
 
 
 def regression_loss(params, batch, key):
-    """A loss without noise whose gradient is known; `key` is only looked at."""
+    """Return a loss without noise whose gradient is known, and a random number of the key."""
     error = batch["x"] @ params["unet"]["kernel"] - batch["y"]
     loss = jnp.mean(error**2)
     return loss, {"loss": loss, "draw": jax.random.uniform(key)}
 
 
 def regression(config):
-    """(step, state, batch) of a linear regression."""
+    """Return (step, state, batch) of a linear regression."""
     optimizer = optax.sgd(0.1)
     rng = np.random.default_rng(0)
     params = {"unet": {"kernel": jnp.asarray(rng.normal(size=(3, 2)), jnp.float32)}}
@@ -174,10 +174,6 @@ def test_text_dropout_of_one_trains_the_null_text_alone():
     assert tokens.ids.shape == (8, 8)
     np.testing.assert_array_equal(tokens.ids, [[1, 0, 0, 0, 0, 0, 0, 0]] * 8)
     np.testing.assert_array_equal(tokens.mask, [[True] + [False] * 7] * 8)
-
-
-def test_bytes_become_minus_one_to_one():
-    np.testing.assert_array_equal(scale_video(jnp.asarray([0, 255], jnp.uint8)), [-1.0, 1.0])
 
 
 def test_fresh_weights_are_drawn_in_place():

@@ -1,4 +1,4 @@
-"""Style fine-tuning: thin factors beside an image model that stays as it is."""
+"""Style fine-tuning: low-rank factors of an image model whose own parameters are frozen."""
 
 import dataclasses
 

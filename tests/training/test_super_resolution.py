@@ -1,4 +1,4 @@
-"""Training a super-resolution network: what it is given, its two stages, the model they make."""
+"""Training a super-resolution network: its input, its two stages, and the resulting model."""
 
 import dataclasses
 
@@ -102,7 +102,7 @@ def test_the_highest_level_leaves_something_of_the_clip():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Both stages, one after the other."""
+    """Train both stages, one after the other."""
     folder = tmp_path_factory.mktemp("run")
     assert train(experiment("ssr_image", train={"evaluate_every": 2}), folder) is None
     temporal = TemporalConfig(head_dim=8, attention_layers=1, resize=(False,))

@@ -1,4 +1,4 @@
-"""`metrics.jsonl` outlives what a crash or a power cut leaves at its end."""
+"""`metrics.jsonl` stays readable after a crash or a power cut damages its end."""
 
 import json
 

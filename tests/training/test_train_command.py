@@ -1,4 +1,4 @@
-"""The entry point as a user meets it: one line for a mistake, and a run that survives a kill."""
+"""The entry point as users run it: one-line errors, and a run that resumes after a kill."""
 
 import os
 import signal
