@@ -2,6 +2,7 @@
 # make test   the test suite
 # make fuzz   damaged files for every reader, MUTANTS of each (about twenty minutes)
 # make lint   style and types
+# make docs   the documentation as a site, in site/
 # make bench  speed and memory of this machine
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -11,7 +12,9 @@ WORKDIR ?= runs/demo
 JOBS ?= 2
 MUTANTS ?= 2000
 
-.PHONY: demo test fuzz lint bench clean
+.PHONY: demo test fuzz lint docs bench clean
+
+PAGES := README.md CONTRIBUTING.md CHANGELOG.md CITATION.cff docs data/README.md data/demo/README.md
 
 $(VENV)/installed: setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lumiere_jax needs Python 3.11 or newer; try make PYTHON=python3.12")'
@@ -35,8 +38,19 @@ lint: $(VENV)/installed
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
+$(VENV)/installed-docs: $(VENV)/installed
+	$(RUN) -m pip install --quiet --editable '.[docs]'
+	@touch $@
+
+# The documents keep their relative places, so that the same links work in the repository and on the site.
+docs: $(VENV)/installed-docs
+	rm -rf build/docs && mkdir -p build/docs
+	tar -cf - $(PAGES) | tar -xf - -C build/docs
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
+	@echo site/index.html
+
 bench: $(VENV)/installed
 	$(RUN) -m benchmarks.speed
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist site *.egg-info

@@ -48,6 +48,8 @@ setup(
             "ruff>=0.12",
             "mypy>=1.17",
         ],
+        # Sites of Markdown and of docstrings; griffe reads the sources and imports nothing.
+        "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.30"],
         "tfds": ["tensorflow-datasets>=4.9.9", "importlib_resources"],
         "cuda": ["jax[cuda13]>=0.10.2,<0.13"],
         "tpu": ["jax[tpu]>=0.10.2,<0.13"],

@@ -1,9 +1,9 @@
-"""Draws the losses of a run's stages over their steps, docs/images/demo_losses.png or elsewhere.
+"""Plot the losses of a run's stages by step, docs/images/demo_losses.png by default.
 
 python docs/images/losses.py runs/demo [docs/images/demo_losses.png]
 
-Training losses are running means over twenty lines of `metrics.jsonl`: the few clips of a batch
-have few times, and scatter. Held-out losses are of the same clips, times and noise every time.
+Training losses are running means over twenty lines of `metrics.jsonl`, because the few random times
+of a batch make them noisy. Held-out losses use the same clips, times and noise every time.
 """
 
 import pathlib
@@ -22,7 +22,7 @@ MEAN = 20
 
 
 def smooth(values: list[float]) -> np.ndarray:
-    """The mean of each value and those before it, MEAN at most."""
+    """Return the running mean over each value and the MEAN - 1 values before it."""
     sums = np.cumsum([0.0, *values])
     first = np.maximum(np.arange(len(values)) - MEAN + 1, 0)
     last = np.arange(1, len(values) + 1)
@@ -30,7 +30,7 @@ def smooth(values: list[float]) -> np.ndarray:
 
 
 def draw(run: pathlib.Path, path: pathlib.Path) -> None:
-    """One panel a stage that the run has."""
+    """Plot a panel for each stage of the run."""
     stages = [stage for stage in STAGES if (run / stage / "metrics.jsonl").exists()]
     if not stages:
         sys.exit(f"error: {run} holds no stage with a metrics.jsonl; name a run such as runs/demo")

@@ -1,4 +1,4 @@
-"""Draws docs/images/masks.png: what the conditional stage is shown of a clip, by kind of mask.
+"""Draw docs/images/masks.png: the observed video of the conditional stage, by kind of mask.
 
 python docs/images/masks.py
 """
@@ -25,7 +25,7 @@ ROWS = {
 
 
 def shown(kind: str, seed: int) -> np.ndarray:
-    """The observed video with what is hidden in one colour, uint8 [t, h, w, 3]."""
+    """Return the observed video with its hidden pixels in one colour, uint8 [t, h, w, 3]."""
     clip = SHAPES.clip(4)
     mask, still = KINDS[kind.strip()](np.random.default_rng(seed), clip.shape[:3])
     return np.where(mask, clip[:1] if still else clip, np.array(UNKNOWN, np.uint8))
