@@ -45,6 +45,7 @@ setup(
             "pytest>=8",
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",
+            "beartype>=0.22",
             "ruff>=0.12",
             "mypy>=1.17",
         ],

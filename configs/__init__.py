@@ -1,0 +1,1 @@
+"""Experiments to train: one file for each family of models."""

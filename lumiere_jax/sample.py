@@ -1,4 +1,6 @@
-r"""Makes clips with a trained model: python -m lumiere_jax.sample --model=runs/demo --prompt="…"
+r"""Sample clips with a trained model.
+
+python -m lumiere_jax.sample --model=runs/demo --prompt="…"
 
 Text to video, and several shots in one clip:
     --prompt="a red circle bounces on a dark background" --seed=0

@@ -16,7 +16,13 @@ import sys
 
 import hypothesis
 import jax
+import jaxtyping
 import pytest
+
+import tests.typechecker  # noqa: F401 (the hook below finds it by name)
+
+# Before the library is imported: its array annotations are checked at every call.
+jaxtyping.install_import_hook("lumiere_jax", "tests.typechecker.check")
 
 # The same examples every time, and no time limit per example: the speed of CI machines varies.
 hypothesis.settings.register_profile(

@@ -54,7 +54,9 @@ def guide(
         conditional, other = (jax.tree.map(lambda a, i=i: a[i::2], both) for i in range(2))
         clean, noise = (b + scale * (a - b) for a, b in zip(conditional[:2], other[:2]))
         estimate = Estimate(clean, noise, conditional.variance)
-        return _rescaled(estimate, conditional, rescale, x, time, config) if rescale else estimate
+        if config is None or not rescale:
+            return estimate
+        return _rescaled(estimate, conditional, rescale, x, time, config)
 
     if interval[0] <= 0 and interval[1] >= 1:
         return guided

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 WEIGHTS = ("uniform", "ramp", "gaussian")
+Weights = Float[np.ndarray, "n t"] | Float[Array, "n t"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,9 +132,7 @@ def window_weights(windows: Windows, kind: str = "uniform") -> Float[np.ndarray,
     return weights
 
 
-def normalized_weights(
-    windows: Windows, weights: Float[Array, "n t"] | None = None
-) -> Float[Array, "n t"]:
+def normalized_weights(windows: Windows, weights: Weights | None = None) -> Weights:
     """Return the weights divided by each frame's sum.
 
     A frame's common factor leaves its least-squares solution as it is. Divided by the sum, a frame
@@ -155,8 +154,8 @@ def normalized_weights(
         )
     frame = np.asarray(windows.starts)[:, None] + np.arange(windows.size)
     if not isinstance(weights, np.ndarray):
-        total = jnp.zeros(windows.frames, weights.dtype).at[frame].add(weights)
-        return weights / total[frame]
+        sums = jnp.zeros(windows.frames, weights.dtype).at[frame].add(weights)
+        return weights / sums[frame]
     weights = weights.astype(np.float64)
     total = np.zeros(windows.frames)
     np.add.at(total, frame, weights)
@@ -182,7 +181,7 @@ def solve_frame(total: Float[Array, ""], weighted: Float[Array, "..."]) -> Float
 def consensus(
     predictions: Float[Array, "n t ..."],
     windows: Windows,
-    weights: Float[Array, "n t"] | None = None,
+    weights: Weights | None = None,
 ) -> Float[Array, "f ..."]:
     """Return the clip that agrees best with all windows: weighted least squares, frame by frame.
 

@@ -64,8 +64,8 @@ class StepCoefficients:
         from the learned variance between the two.
     """
 
-    x: Column
-    clean: Column
+    x: Column | None
+    clean: Column | None
     noise: Column | None = None
     previous: Column | None = None
     fresh: Column | None = None

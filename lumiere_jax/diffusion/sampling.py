@@ -51,7 +51,7 @@ def sample(
     sampler: SamplerConfig | None = None,
     *,
     key: PRNGKeyArray | None = None,
-    times: Float[np.ndarray, " n"] | Float[np.ndarray, "n 2"] | None = None,
+    times: Float[np.ndarray, "n ..."] | None = None,
     source: Clip | None = None,
     strength: float = 1.0,
     noise_at: StepNoise | None = None,
@@ -99,7 +99,7 @@ def sample(
             raise ValueError(f"sampler={sampler.sampler!r} draws fresh noise; pass key=")
         noise_at = _fields(key, x)
     rows = _rows(steps, table, rises, x.dtype)
-    step = _step(denoise, conditions, sampler, noise_at, hooks or Hooks(), rises.any())
+    step = _step(denoise, conditions, sampler, noise_at, hooks or Hooks(), bool(rises.any()))
     previous = None if table.previous is None else jnp.zeros_like(x)
     return jax.lax.scan(step, (x, previous), rows)[0][0]
 
@@ -127,13 +127,16 @@ def _coefficients(
 
     Terms that never occur are None.
     """
-    options = {"ddim": {"eta": sampler.eta}, "ddpm": {"variance": sampler.variance}}
+    options: dict[str, dict[str, Any]] = {
+        "ddim": {"eta": sampler.eta},
+        "ddpm": {"variance": sampler.variance},
+    }
     levels = step_levels(config, steps)
     rises = steps[:, 1] > steps[:, 0]
     with np.errstate(divide="ignore", invalid="ignore"):  # rising rows, replaced below
         falling = SAMPLERS[sampler.sampler](levels, **options.get(sampler.sampler, {}))
         rising = renoise(levels)
-    merged = {}
+    merged: dict[str, Any] = {}
     for field in ("x", "clean", "noise", "previous", "fresh"):
         down, up = (getattr(each, field) for each in (falling, rising))
         nothing = np.zeros(len(steps))

@@ -14,11 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from lumiere_jax.diffusion.estimate import Conditions, Denoise, Estimate
 from lumiere_jax.diffusion.multidiffusion import (
     Tiles,
+    Weights,
     Windows,
     normalized_weights,
     solve_frame,
@@ -33,7 +34,7 @@ def windows(
     plan: Windows,
     *,
     group: int = 1,
-    weights: Float[np.ndarray, "n t"] | None = None,
+    weights: Weights | None = None,
     texts: Text | None = None,
     axis: int = 1,
     mesh_axis: str | None = None,
@@ -95,8 +96,8 @@ def tiles(
     plan: Tiles,
     *,
     group: int = 1,
-    row_weights: Float[np.ndarray, "n t"] | None = None,
-    column_weights: Float[np.ndarray, "n t"] | None = None,
+    row_weights: Weights | None = None,
+    column_weights: Weights | None = None,
 ) -> Denoise:
     """Return the denoiser of a whole frame, made from the denoiser of a tile.
 

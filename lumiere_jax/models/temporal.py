@@ -179,7 +179,7 @@ class FrameAttention(nnx.Module):
 
 
 class TemporalDown(nnx.Module):
-    """A 1-D convolution of stride 2, which halves the frames; it starts by keeping 0, 2, 4, …"""
+    """A 1-D convolution of stride 2, which halves the frames; at first it keeps the even ones."""
 
     def __init__(self, channels: int, config, *, dtype, rngs):
         self.conv = TemporalConv(

@@ -1,6 +1,6 @@
-"""Read the rows of a manifest; a wrong row does not affect the others.
+r"""Read the rows of a manifest; a wrong row does not affect the others.
 
-Lines end at \\n or \\r\\n. Each row is returned with the number of its first line, and a row that
+Lines end at \n or \r\n. Each row is returned with the number of its first line, and a row that
 cannot be read as an error with the reason.
 """
 

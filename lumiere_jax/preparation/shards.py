@@ -26,7 +26,7 @@ EARLIER = {"cuts": "builtin"}  # settings that earlier releases did not write
 
 
 class ShardFolder:
-    """A writer of records, in order, to `clips-00000.array_record`, `clips-00001.…`, …
+    """A writer of records, in order, to files `clips-00000.array_record`, `clips-00001.…`.
 
     Args:
       folder: output folder, prepared by `begin`.

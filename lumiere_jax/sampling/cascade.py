@@ -196,7 +196,9 @@ class Cascade:
         # A stage draws the same noise whether or not the ones before it had to run.
         index = self.stages.index(stage)
         keys = jnp.stack([jax.random.fold_in(jax.random.key(s), index) for s in request.seeds])
-        arrays = dict(zip(("observed", "mask"), shrink(request.observed, request.mask, size)))
+        arrays: dict[str, Any] = dict(
+            zip(("observed", "mask"), shrink(request.observed, request.mask, size))
+        )
         if stage.refines:
             arrays["low_resolution"] = jnp.asarray(clips, jnp.float32)
         else:
@@ -232,7 +234,9 @@ def _stage(name: str, part: Part, dtype, mesh: Mesh | None) -> Stage:
     return Stage(name, network(part.config, dtype=dtype), _placed(part.params, mesh), settings)
 
 
-def _placed(params: Params, mesh: Mesh | None) -> Params:
+def _placed(params: Params | None, mesh: Mesh | None) -> Params:
+    if params is None:
+        raise ValueError("this model was described and not read: use read_model")
     if mesh is None:
         return params
     return jax.device_put(params, storage_shardings(params, mesh))

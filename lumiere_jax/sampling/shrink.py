@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -9,7 +11,7 @@ from lumiere_jax.models.ssr import downsample
 
 
 def shrink(
-    observed: Float[Array, "b t h w c"] | None, mask: Float[Array, "b t h w 1"] | None, size: int
+    observed: Float[Any, "b t h w c"] | None, mask: Float[Any, "b t h w 1"] | None, size: int
 ) -> tuple[Float[Array, "b t i j c"] | None, Float[Array, "b t i j 1"] | None]:
     """Return an observed video and its mask at the size of a stage.
 
@@ -31,7 +33,7 @@ def shrink(
     return shrink_area(observed, size), blocks.min((3, 5))
 
 
-def shrink_area(clip: Float[Array, "b t h w c"], size: int) -> Float[Array, "b t i j c"]:
+def shrink_area(clip: Float[Any, "b t h w c"], size: int) -> Float[Array, "b t i j c"]:
     """Return a clip with `size` pixels on the short side, each the mean of a block of pixels.
 
     Args:

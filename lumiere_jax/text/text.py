@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 from jaxtyping import Bool, Float, Int
-
-if TYPE_CHECKING:  # a data worker imports this module, and must not start JAX
-    import numpy as np
-    from jax import Array
 
 
 class Text(NamedTuple):
@@ -20,8 +16,8 @@ class Text(NamedTuple):
         IF's 77 tokens) ignore it.
     """
 
-    embedding: Float[Array, "b l d"]
-    mask: Bool[Array, "b l"] | None = None
+    embedding: Float[Any, "b l d"]
+    mask: Bool[Any, "b l"] | None = None
 
 
 class Tokens(NamedTuple):
@@ -32,5 +28,5 @@ class Tokens(NamedTuple):
       mask: True at real tokens, the end-of-sequence token among them.
     """
 
-    ids: Int[np.ndarray, "b l"]
-    mask: Bool[np.ndarray, "b l"]
+    ids: Int[Any, "b l"]
+    mask: Bool[Any, "b l"]

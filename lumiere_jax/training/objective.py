@@ -147,7 +147,7 @@ class Objective:
         else:
             text = Text(batch["text_embedding"], batch["text_mask"])
         chance = self.experiment.train.text_dropout
-        if chance == 0:
+        if chance == 0 or self.null is None:
             return text
         dropped = jax.random.bernoulli(key, chance, (batch["video"].shape[0],))
         return jax.tree.map(

@@ -78,17 +78,17 @@ class OpenVideo:
 
     @property
     def container_name(self) -> str:
-        """Return FFmpeg's first name for the container: "mov", "matroska", …"""
+        """Return FFmpeg's first name for the container, such as "mov" or "matroska"."""
         return self._container.format.name.split(",")[0]
 
     @property
     def codec(self) -> str:
-        """Return FFmpeg's name for the decoder: "h264", "libvpx", …"""
+        """Return FFmpeg's name for the decoder, such as "h264" or "libvpx"."""
         return self._decoder.name
 
     @property
     def metadata(self) -> dict[str, str]:
-        """Return the tags of the file: title, comment, …"""
+        """Return the tags of the file: title, comment and others."""
         return dict(self._container.metadata)
 
     def frames(self) -> Iterator[Timed[DecodedFrame]]:

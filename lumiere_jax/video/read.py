@@ -138,7 +138,7 @@ def _check_memory(frames: float, most: int) -> None:
 
 
 def read_metadata(path: epath.PathLike) -> dict[str, str]:
-    """Return the tags of a video file: title, comment, …
+    """Return the tags of a video file: title, comment and others.
 
     Raises:
       FileNotFoundError: the file does not exist.

@@ -172,7 +172,11 @@ def test_the_bound_is_the_divergence_of_two_gaussians():
 def test_pixel_values_share_all_the_probability(mean):
     pixels = np.arange(256) / 127.5 - 1
     with jax.enable_x64(True):
-        ours = np.asarray(log_likelihood_of_pixels(jnp.asarray(pixels), mean, np.log(0.05)))
+        ours = np.asarray(
+            log_likelihood_of_pixels(
+                *map(jnp.asarray, (pixels, np.full(256, mean), np.full(256, np.log(0.05))))
+            )
+        )
     assert np.exp(ours).sum() == pytest.approx(1, abs=1e-9)
     middle = stats.norm(mean, 0.05).cdf(pixels + 1 / 255) - stats.norm(mean, 0.05).cdf(
         pixels - 1 / 255
