@@ -5,8 +5,8 @@ import subprocess
 import sys
 import zipfile
 
+import chex
 import jax
-import numpy as np
 import pytest
 
 from lumiere_jax.checkpoints import (
@@ -40,7 +40,7 @@ def folder(golden, tmp_path):
 
 
 def _same(first, second):
-    jax.tree.map(np.testing.assert_array_equal, first, second)
+    chex.assert_trees_all_equal(first, second)
 
 
 def test_an_image_folder_becomes_a_video_model_and_comes_back(folder, tmp_path, capsys):

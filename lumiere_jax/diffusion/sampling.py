@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -172,6 +173,7 @@ def _step(
 
     def fall(x, previous, row):
         estimate = denoise(x, _times(row["time"], x), conditions)
+        chex.assert_equal_shape([x, estimate.clean, estimate.noise])
         moved, kept = apply_step(row, x, estimate, previous, noise_at)
         if sampler.sampler == "heun":
             moved = _heun_correction(denoise, conditions, x, moved, estimate.clean, row)

@@ -186,7 +186,7 @@ class TemporalDown(nnx.Module):
             channels, config.temporal.kernel, stride=2, identity=True, dtype=dtype, rngs=rngs
         )
 
-    def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t/2 h w c"]:
+    def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t//2 h w c"]:
         return self.conv(x)
 
 

@@ -252,7 +252,7 @@ class UNet(nnx.Module):
             state, x, embedding, context, mask
         )
 
-    def _fold(self, inputs: list[jax.Array]) -> Float[Array, "b t h/p w/p c*p*p"]:
+    def _fold(self, inputs: list[jax.Array]) -> Float[Array, "b t i j k"]:
         """Concatenate, and move patches of pixels into channels (space-to-depth)."""
         x = jnp.concatenate([x.astype(self.dtype) for x in inputs], -1)
         p = self.config.patch

@@ -63,7 +63,7 @@ class Stage:
         null: Text | None,
         *,
         frames: int,
-        low_resolution: Float[Array, "b t h w c"] | None = None,
+        low_resolution: Float[Array, "b t i j c"] | None = None,
         observed: Float[Array, "b t h w c"] | None = None,
         mask: Float[Array, "b t h w 1"] | None = None,
         source: Float[Array, "b t h w c"] | None = None,

@@ -104,7 +104,9 @@ class Evaluation:
         """
         return np.asarray(jax.device_get(self._sample(params, self._text)))
 
-    def refined(self, params: Params) -> tuple[dict[str, float], UInt8[np.ndarray, "b t h w c"]]:
+    def refined(
+        self, params: Params
+    ) -> tuple[dict[str, Float[np.ndarray, ""]], UInt8[np.ndarray, "b t h w c"]]:
         """Refine the first evaluation batch; return its PSNR, and the clips side by side.
 
         Args:

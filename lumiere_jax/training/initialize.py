@@ -16,7 +16,7 @@ from lumiere_jax.parallel.sharding import SMALL, storage_shardings
 from lumiere_jax.training.checkpoint import Checkpoints, state_from_trees, stored_trees
 from lumiere_jax.training.config import Experiment
 from lumiere_jax.training.objective import Objective
-from lumiere_jax.training.runs import load_weights
+from lumiere_jax.training.runs import load_params
 from lumiere_jax.training.stages import STAGES, TEXT_STAGE
 from lumiere_jax.training.state import Params, State, create_state, split_params
 
@@ -102,7 +102,7 @@ def start_params(
     Args:
       objective: networks of the run.
       mesh: mesh that the parameters are placed on.
-      source: run or model folder, see `load_weights`; None for fresh parameters.
+      source: run or model folder, see `load_params`; None for fresh parameters.
       text: run or model folder whose text encoder is used with fresh parameters.
 
     Raises:
@@ -111,12 +111,12 @@ def start_params(
     shapes = objective.shapes()
     given: Params = {}
     if source is not None:
-        given = load_weights(source, mesh=mesh, text=objective.text is not None)
+        given = load_params(source, mesh=mesh, text=objective.text is not None)
         given = without_video_parts(shapes, given)
         check_same_architecture(shapes, given, source)
         logging.info("starting from the averaged parameters of %s", source)
     if text is not None:
-        given = {"text": load_weights(text, mesh=mesh)["text"]}
+        given = {"text": load_params(text, mesh=mesh)["text"]}
         logging.info("with the text encoder of %s", text)
     key = jax.random.key(objective.experiment.seed)
     return objective.init(key, shardings=storage_shardings(shapes, mesh), given=given)

@@ -213,7 +213,7 @@ def load_run(folder: epath.PathLike, *, mesh: Mesh | None = None) -> Run:
     return Run(experiment, merge_params(restored.trees["ema"], frozen), restored.step)
 
 
-def load_weights(source: epath.PathLike, *, mesh: Mesh, text: bool = True) -> Params:
+def load_params(source: epath.PathLike, *, mesh: Mesh, text: bool = True) -> Params:
     """Return the parameters that a new stage starts from.
 
     Args:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -63,6 +64,8 @@ def make_train_step(
         if shardings is not None:
             # Without an explicit constraint the partitioner replicates the gradients.
             gradients = jax.lax.with_sharding_constraint(gradients, shardings.trainable)
+        chex.assert_trees_all_equal_shapes_and_dtypes(gradients, state.trainable)
+        chex.assert_rank(metrics["loss"], 0)
         norm = optax.global_norm(gradients)
         finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
         updated = _update(state, gradients, optimizer, config.ema_decay)

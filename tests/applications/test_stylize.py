@@ -1,5 +1,6 @@
 """Styles interpolate the spatial parameters of the base by alpha; the temporal ones stay."""
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def style(request):
 
 def test_alpha_zero_is_the_model_itself(style):
     mixed = stylize_params(BASE, style, 0)
-    jax.tree.map(np.testing.assert_array_equal, mixed, BASE)
+    chex.assert_trees_all_equal(mixed, BASE)
 
 
 def test_alpha_one_is_the_style_itself(style):

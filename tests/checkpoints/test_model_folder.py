@@ -5,6 +5,7 @@ import json
 import pathlib
 import shutil
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,7 +37,7 @@ def test_what_is_written_is_read_back(tmp_path, params):
     assert model.parts["text"].config == TINY
     assert model.parts["text"].settings == {"tokenizer": "bytes", "length": 77}
     assert model.settings == {"name": "tiny"}
-    jax.tree.map(np.testing.assert_array_equal, model.parts["text"].params, params)
+    chex.assert_trees_all_equal(model.parts["text"].params, params)
 
 
 def test_a_folder_without_its_style_is_not_a_model(tmp_path, params, monkeypatch):
@@ -70,7 +71,7 @@ def test_a_model_is_read_into_its_shardings(tmp_path, params):
     found = read_model(tmp_path / "m", shardings={"text": shardings}).parts["text"].params
     assert found["token_embedding"]["embedding"].sharding == last
     assert found["token_embedding"]["embedding"].addressable_shards[1].data.shape == (5, 8)
-    jax.tree.map(np.testing.assert_array_equal, found, params)
+    chex.assert_trees_all_equal(found, params)
 
 
 def test_the_description_needs_no_parameters(tmp_path, params):

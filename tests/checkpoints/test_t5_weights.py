@@ -4,6 +4,7 @@ import json
 import shutil
 import zipfile
 
+import chex
 import jax
 import jax.numpy as jnp
 import msgpack
@@ -26,7 +27,7 @@ def folder(golden, tmp_path):
 
 
 def _same(first, second):
-    jax.tree.map(np.testing.assert_array_equal, first, second)
+    chex.assert_trees_all_equal(first, second)
 
 
 def test_t5x_names_and_layouts_are_those_of_the_verified_table(golden, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import chex
 import jax
 import jax.numpy as jnp
 import ml_dtypes
@@ -50,7 +51,7 @@ def _change(folder, **fields):
 
 
 def _same(first, second):
-    jax.tree.map(np.testing.assert_array_equal, first, second)
+    chex.assert_trees_all_equal(first, second)
 
 
 class ShapesOnly:

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -90,7 +91,7 @@ def test_the_spatial_half_of_an_inflated_model_is_the_image_model():
     image_params = random_like(image.shapes())
     params = inflate_params(video_net, image_params, jax.random.key(0))
     assert spatial_half(config) == IMAGE
-    jax.tree.map(np.testing.assert_array_equal, spatial_params(params), image_params)
+    chex.assert_trees_all_equal(spatial_params(params), image_params)
 
 
 def test_the_spatial_parameters_of_a_conditional_model_are_those_of_its_image_model():

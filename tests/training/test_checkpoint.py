@@ -2,6 +2,7 @@
 
 import json
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -61,7 +62,7 @@ def restore(folder, mesh_config=None):
 
 def assert_is(state, value):
     expected = small_state(value)._replace(frozen={})
-    jax.tree.map(np.testing.assert_array_equal, jax.device_get(state), jax.device_get(expected))
+    chex.assert_trees_all_equal(jax.device_get(state), jax.device_get(expected))
 
 
 @pytest.mark.parametrize("mesh", [MeshConfig(), MeshConfig(fsdp=8), MeshConfig(replica=4, fsdp=2)])
@@ -194,7 +195,7 @@ def test_frozen_weights_are_stored_once_and_checked(folder):
     with Checkpoints(folder, keep=3) as checkpoints:
         digest = checkpoints.restore(stored_trees(shapes)).frozen
         frozen = checkpoints.load_frozen(digest, shapes.frozen)
-        jax.tree.map(np.testing.assert_array_equal, frozen, state.frozen)
+        chex.assert_trees_all_equal(frozen, state.frozen)
         assert checkpoints.save_frozen(state.frozen) == digest
         stored = folder / "frozen" / digest
         for path in stored.rglob("d/*"):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,7 +32,7 @@ def rounded(tree):
 
 
 def same(first, second):
-    jax.tree.map(np.testing.assert_array_equal, first, second)
+    chex.assert_trees_all_equal(first, second)
 
 
 def super_resolution():
@@ -132,9 +133,7 @@ def test_the_style_goes_with_the_run_and_is_found_in_the_model_folder(run, half)
     name = "down_1_block_0"
     styled = add_factors({name: rounded(base[name])}, {name: written.factors[name]})
     expected = add_factors({name: rounded(base[name])}, {name: rounded(learnt.factors[name])})
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7), styled, expected
-    )
+    chex.assert_trees_all_close(styled, expected, rtol=1e-6, atol=1e-7)
     plain, moved = Lumiere.load(half).stylize("a", half, alpha=(0, 1), progress=False)
     assert (plain.video != moved.video).any()
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def test_interrupted_and_resumed_is_the_same_to_the_last_bit(run, tmp_path, monk
     assert train(tiny_experiment("image"), tmp_path) == "SIGTERM"
     assert train(tiny_experiment("image"), tmp_path) is None
     (arrays, kept), (expected, expected_kept) = contents(tmp_path), contents(run)
-    jax.tree.map(np.testing.assert_array_equal, arrays, expected)
+    chex.assert_trees_all_equal(arrays, expected)
     assert kept["data"] == expected_kept["data"]
     assert kept["fingerprints"] == expected_kept["fingerprints"]
     assert len(np.unique(np.concatenate(seen))) == 32  # four batches of eight, none twice
@@ -84,7 +85,7 @@ def test_a_broken_newest_checkpoint_gives_way_to_the_one_before(run, tmp_path, c
         assert train(tiny_experiment("image"), tmp_path) is None
     assert "checkpoint 4" in caplog.text
     assert (tmp_path / "image" / "damaged" / "4").exists()
-    jax.tree.map(np.testing.assert_array_equal, contents(tmp_path)[0], contents(run)[0])
+    chex.assert_trees_all_equal(contents(tmp_path)[0], contents(run)[0])
 
 
 def test_metrics_curve_and_settings_are_kept(run):
@@ -108,7 +109,7 @@ def test_a_folder_of_another_run_is_refused_in_one_line(run):
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "image").mkdir()
     (tmp_path / "image" / "thesis.txt").write_text("mine")
-    with pytest.raises(ValueError, match="choose another --workdir"):
+    with pytest.raises(FileExistsError, match=r"--workdir=.*holds no training run"):
         train(tiny_experiment("image"), tmp_path)
 
 
@@ -118,7 +119,7 @@ def test_a_video_model_starts_from_the_image_run(run, tmp_path):
     assert train(tiny_experiment("base", steps=1, log_every=1), tmp_path) is None
     base = load_run(tmp_path / "base")
     assert base.step == 1
-    jax.tree.map(np.testing.assert_array_equal, image.params["text"], base.params["text"])
+    chex.assert_trees_all_equal(image.params["text"], base.params["text"])
     np.testing.assert_array_equal(
         image.params["unet"]["conv_in"]["kernel"], base.params["unet"]["conv_in"]["kernel"]
     )

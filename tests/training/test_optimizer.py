@@ -1,5 +1,6 @@
 """Learning rates and updates, compared with numbers computed by hand."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -81,7 +82,7 @@ def test_muon_leaves_vectors_embeddings_and_the_output_to_adamw():
     peer = optax.nadamw(0.1, weight_decay=0)  # AdamW with Nesterov momentum, as Muon has
     updates, _ = optimizer.update(params, optimizer.init(params), params)
     expected, _ = peer.update(params, peer.init(params), params)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), updates, expected)
+    chex.assert_trees_all_close(updates, expected, rtol=1e-5)
 
 
 def _draw(rng, shapes):

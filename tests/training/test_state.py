@@ -1,8 +1,8 @@
 """The training state, and its trainable and frozen parameters."""
 
+import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from lumiere_jax.training.optimizer import OptimizerConfig, make_optimizer
@@ -24,7 +24,7 @@ def test_split_and_merge_are_inverse():
     assert "temporal" not in frozen["unet"]["block"]
     merged = merge_params(frozen, trainable)
     assert jax.tree.structure(merged) == jax.tree.structure(PARAMS)
-    jax.tree.map(np.testing.assert_array_equal, merged, PARAMS)
+    chex.assert_trees_all_equal(merged, PARAMS)
 
 
 def test_a_pattern_may_name_several_parts():

@@ -1,5 +1,6 @@
 """The step on eight fake devices, with the real U-Net, text encoder and loss."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,7 +71,7 @@ def test_many_devices_compute_what_one_computes(alone, mesh):
     )
     # Adam's first moment after one step is a tenth of the clipped gradient.
     moments = jax.device_get(new.optimizer[1].mu), expected.optimizer[1].mu
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), *moments)
+    chex.assert_trees_all_close(*moments, atol=1e-6)
 
 
 def test_fsdp_divides_weights_average_and_optimizer():
@@ -84,7 +85,7 @@ def test_only_the_temporal_half_moves_and_only_it_has_optimizer_state():
     run, state, batch = prepare(tiny_experiment("base"))
     before = jax.device_get(state)
     new, _ = run()(state, batch)
-    jax.tree.map(np.testing.assert_array_equal, before.frozen, jax.device_get(new.frozen))
+    chex.assert_trees_all_equal(before.frozen, jax.device_get(new.frozen))
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), before.trainable, new.trainable)
     assert np.mean(jax.tree.leaves(moved)) > 0.9
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(new.trainable)]
@@ -103,7 +104,7 @@ def test_a_batch_that_is_not_finite_changes_nothing_but_the_counters():
     new, metrics = jax.device_get(run()(state, batch))
     assert not np.isfinite(metrics["loss"])
     for field in ("trainable", "ema", "optimizer"):
-        jax.tree.map(np.testing.assert_array_equal, getattr(before, field), getattr(new, field))
+        chex.assert_trees_all_equal(getattr(before, field), getattr(new, field))
     assert (new.step, new.skipped, new.skipped_in_a_row) == (1, 1, 1)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def run(tmp_path_factory, pictures):
 def test_low_rank_training_moves_the_factors_and_nothing_else(run):
     image, styled = read_model(run / "model").parts, load_run(run / "style").params
     for name, part in (("base", "unet"), ("text", "text")):
-        jax.tree.map(np.testing.assert_array_equal, image[name].params, styled[part])
+        chex.assert_trees_all_equal(image[name].params, styled[part])
     ups = [
         leaf for path, leaf in jax.tree.leaves_with_path(styled["low_rank"]) if "up'" in str(path)
     ]
@@ -56,7 +57,7 @@ def test_low_rank_training_moves_the_factors_and_nothing_else(run):
 def test_fresh_factors_are_no_difference(pictures):
     objective = make_objective(style(pictures, low_rank=2, trainable="^low_rank/"))
     params = objective.init(jax.random.key(0))
-    jax.tree.map(np.testing.assert_array_equal, objective.unet_params(params), params["unet"])
+    chex.assert_trees_all_equal(objective.unet_params(params), params["unet"])
 
 
 def test_a_style_is_what_the_run_has_learnt(run):

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -164,8 +165,10 @@ def test_with_text_it_reads_as_the_image_stage_does_or_says_that_it_is_missing(
     (tmp_path / "image").mkdir()
     write_experiment(tmp_path / "image" / "config.json", image)
     trained = make_objective(image).init(jax.random.key(9))
-    monkeypatch.setattr(start, "load_weights", lambda folder, mesh: {folder.name: trained}["image"])
+    monkeypatch.setattr(
+        initialize, "load_params", lambda folder, mesh: {folder.name: trained}["image"]
+    )
     source = text_folder(reading, tmp_path)
     params = initialize.start_params(make_objective(reading), make_mesh(), None, source)
-    jax.tree.map(np.testing.assert_array_equal, params["text"], trained["text"])
+    chex.assert_trees_all_equal(params["text"], trained["text"])
     assert params["unet"]["conv_in"]["kernel"].shape[2] == 2 * 3 * 4

@@ -6,8 +6,8 @@ import subprocess
 import sys
 import time
 
+import chex
 import jax
-import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
 
@@ -80,7 +80,7 @@ def test_a_killed_run_ends_in_the_same_bits(tmp_path, number, code):
         ocp.load_checkpointables(tmp_path / name / "image" / "checkpoints" / "40")
         for name in ("straight", "killed")
     )
-    jax.tree.map(np.testing.assert_array_equal, jax.device_get(one), jax.device_get(other))
+    chex.assert_trees_all_equal(jax.device_get(one), jax.device_get(other))
     lines = read_lines(tmp_path / "killed" / "image" / "metrics.jsonl")
     steps = [line["step"] for line in lines]
     assert steps == sorted(set(steps))
