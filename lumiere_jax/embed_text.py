@@ -7,6 +7,9 @@ T5 of Hugging Face or t5x. --output is a folder of the same clips in which each 
 caption's embedding: train from it with --config.data.text=embeddings. Models that see padding
 (DeepFloyd IF) need every row, --whole; others store captions at their true length. Run the same
 command again to resume after an interruption. A folder that another encoder made is refused.
+--prompt="…" stores the embedding of a text beside the clips too, for --config.train.sample_prompts.
+If --source is a folder of pictures of a style, --output is the same folder: the embeddings of the
+captions are stored beside the pictures.
 """
 
 from __future__ import annotations
@@ -38,6 +41,9 @@ def main(_: list[str]) -> None:
     names = ("source", "model", "output", "whole", "length", "batch_size", "dtype")
     values = {name: flags.FLAGS[name].value for name in names}
     index = embed_text(**values, prompts=flags.FLAGS.prompt)
+    if "pictures" in index["counts"]:
+        print(f"embeddings of {index['counts']['pictures']} captions in {values['output']}")
+        return
     clips, text = index["counts"]["clips"], index["text"]
     if text.get("cut"):
         print(

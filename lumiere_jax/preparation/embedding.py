@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,6 +15,7 @@ from etils import epath
 from lumiere_jax.checkpoints.fingerprint import model_fingerprint
 from lumiere_jax.checkpoints.importing import import_t5
 from lumiere_jax.checkpoints.model_folder import Part, describe_model, read_model
+from lumiere_jax.input_pipeline.image_source import find_pictures, read_caption
 from lumiere_jax.models.network import network
 from lumiere_jax.models.t5 import T5Config
 from lumiere_jax.preparation.embedded_clips import (
@@ -24,7 +27,13 @@ from lumiere_jax.preparation.embedded_clips import (
 )
 from lumiere_jax.structure import check_whole
 from lumiere_jax.text.reading import clean
-from lumiere_jax.text.stored import PROMPTS, read_prompts, write_prompts
+from lumiere_jax.text.stored import (
+    NULL_TEXT,
+    PROMPTS,
+    read_encoder,
+    read_prompts,
+    write_prompts,
+)
 from lumiere_jax.text.tokenizers import open_tokenizer
 from lumiere_jax.video.new_file import replaced_file
 
@@ -44,8 +53,10 @@ def embed_text(
 ) -> dict[str, Any]:
     """Copy a folder of clips with embeddings of their captions added; return its index.
 
+    Embeddings of the captions of pictures (`input_pipeline.image_source`) are stored beside them.
+
     Args:
-      source: folder of prepared clips.
+      source: folder of prepared clips, or of pictures.
       model: model folder with a text encoder, or T5 checkpoint of Hugging Face or t5x.
       output: folder to write; new, or of an interrupted run.
       whole: True to store rows of padding too; by default if the model's U-Net sees padding.
@@ -61,10 +72,16 @@ def embed_text(
     check_whole("--batch_size", batch_size, 1, 1 << 16)
     if length is not None:
         check_whole("--length", length, 1, LONGEST)
-    clips = read_index(epath.Path(source))
-    check_writable(epath.Path(output))  # reading an encoder takes minutes
+    source, output = epath.Path(source), epath.Path(output)
+    pictures = [] if (source / "index.json").exists() else _pictures_of(source)
+    clips = None if pictures else read_index(source)
+    if pictures and source != output:
+        raise ValueError(
+            f"--output={output}: embeddings of pictures stay beside them; use --output={source}"
+        )
+    if clips is not None:
+        check_writable(output)  # reading an encoder takes minutes
     part, tokenizer, seen = load_encoder(model)
-    count = open_tokenizer(tokenizer, part.config.vocabulary_size).count
     length = length or part.settings.get("length", 77)
     whole = seen if whole is None else whole
     hashed = tokenizer
@@ -76,22 +93,57 @@ def embed_text(
         length=length,
         whole=whole,
         dtype=dtype,
-        source=clips["hash"],
+        source="pictures" if clips is None else clips["hash"],
     )
     embed = make_embedder(part, tokenizer, length, whole=whole, dtype=dtype, batch_size=batch_size)
+    if clips is None:
+        return _embed_pictures(output, pictures, prompts, embed, settings)
+    count = open_tokenizer(tokenizer, part.config.vocabulary_size).count
     index = embed_folder(source, output, settings, embed, count)
     if prompts:
-        _add_prompts(epath.Path(output) / PROMPTS, list(prompts), embed, index["text"]["width"])
+        _add_prompts(output / PROMPTS, prompts, embed, settings)
     return index
 
 
-def _add_prompts(path: epath.Path, prompts: list[str], embed: Embed, width: int) -> None:
-    """Store the embeddings of prompts, beside those that the file holds already."""
-    stored = read_prompts(path, width) if path.exists() else {}
-    cleaned = [clean(prompt) for prompt in prompts]
+def _pictures_of(folder: epath.Path) -> list[epath.Path]:
+    return find_pictures(folder) if folder.is_dir() else []
+
+
+def _embed_pictures(
+    folder: epath.Path,
+    pictures: Sequence[epath.Path],
+    prompts: Sequence[str],
+    embed: Embed,
+    settings: EmbedConfig,
+) -> dict[str, Any]:
+    """Store the embeddings of the captions of pictures, and of the null text, beside them."""
+    captions = [read_caption(path) for path in pictures]
+    _add_prompts(folder / PROMPTS, [*captions, *prompts], embed, settings)
+    with replaced_file(folder / NULL_TEXT) as target, target.open("wb") as file:
+        np.save(file, embed([""])[0], allow_pickle=False)
+    return {"counts": {"pictures": len(pictures)}, "text": dataclasses.asdict(settings)}
+
+
+def _add_prompts(
+    path: epath.Path, prompts: Sequence[str], embed: Embed, settings: EmbedConfig
+) -> None:
+    """Store the embeddings of prompts, beside those that the file holds already.
+
+    Raises:
+      ValueError: those were made by another encoder, or with other settings.
+    """
+    encoder = json.dumps(dataclasses.asdict(settings), sort_keys=True)
+    stored = {}
+    if path.exists():
+        if read_encoder(path) != encoder:
+            raise ValueError(
+                f"{path} was made by another encoder or with other settings; remove it first"
+            )
+        stored = read_prompts(path)
+    cleaned = list(dict.fromkeys(clean(prompt) for prompt in prompts))
     stored |= dict(zip(cleaned, embed(cleaned), strict=True))
     with replaced_file(path) as target:
-        write_prompts(target, stored)
+        write_prompts(target, stored, encoder)
 
 
 def load_encoder(folder: epath.PathLike) -> tuple[Part, str, bool]:

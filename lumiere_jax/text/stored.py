@@ -15,12 +15,12 @@ NULL_TEXT = "null_text.npy"
 PROMPTS = "prompts.npz"
 
 
-def read_array(path: epath.Path, width: int) -> Float[np.ndarray, "l d"]:
+def read_array(path: epath.Path, width: int | None = None) -> Float[np.ndarray, "l d"]:
     """Read the embedding of one text.
 
     Args:
       path: file of `np.save`.
-      width: expected d.
+      width: expected d; any when None.
 
     Raises:
       ValueError: not an array, or one of another shape.
@@ -28,12 +28,12 @@ def read_array(path: epath.Path, width: int) -> Float[np.ndarray, "l d"]:
     return _checked(_load(path), width, str(path))
 
 
-def read_prompts(path: epath.Path, width: int) -> dict[str, Float[np.ndarray, "l d"]]:
+def read_prompts(path: epath.Path, width: int | None = None) -> dict[str, Float[np.ndarray, "l d"]]:
     """Read the embeddings of prompts.
 
     Args:
       path: file of `write_prompts`.
-      width: expected d.
+      width: expected d; any when None.
 
     Raises:
       ValueError: not such a file, or arrays of another shape.
@@ -51,16 +51,33 @@ def read_prompts(path: epath.Path, width: int) -> dict[str, Float[np.ndarray, "l
     return found
 
 
-def write_prompts(path: epath.Path, texts: Mapping[str, Float[np.ndarray, "l d"]]) -> None:
+def write_prompts(
+    path: epath.Path, texts: Mapping[str, Float[np.ndarray, "l d"]], encoder: str = ""
+) -> None:
     """Write the embeddings of prompts; arrays of plain numbers and text, without pickle.
 
     Args:
       path: file to write.
       texts: embeddings by prompt.
+      encoder: description of what made them, so that those of two encoders are not mixed.
     """
     arrays = {str(number): array for number, array in enumerate(texts.values())}
+    words = {"prompts": np.array(list(texts), dtype=np.str_), "encoder": np.array(encoder)}
     with path.open("wb") as file:
-        np.savez(file, prompts=np.array(list(texts), dtype=np.str_), **arrays)
+        np.savez(file, **words, **arrays)
+
+
+def read_encoder(path: epath.Path) -> str:
+    """Read the description of the encoder that made a file of prompts.
+
+    Args:
+      path: file of `write_prompts`.
+
+    Raises:
+      ValueError: not such a file.
+    """
+    stored = _load(path)
+    return str(stored.get("encoder", "")) if isinstance(stored, Mapping) else ""
 
 
 def pad_text(rows: Sequence[Float[np.ndarray, "l d"]], length: int) -> Text:
@@ -88,10 +105,11 @@ def _load(path: epath.Path) -> Any:
         raise ValueError(f"{path} is not an array ({error}); embed the captions again") from None
 
 
-def _checked(array: Any, width: int, where: str) -> Float[np.ndarray, "l d"]:
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.shape[-1] != width:
-        shape = getattr(array, "shape", None)
-        raise ValueError(f"{where} holds an array of shape {shape}, expected [l, {width}]")
+def _checked(array: Any, width: int | None, where: str) -> Float[np.ndarray, "l d"]:
+    matrix = isinstance(array, np.ndarray) and array.ndim == 2
+    if not matrix or width not in (None, array.shape[-1]):
+        shape, expected = getattr(array, "shape", None), "d" if width is None else width
+        raise ValueError(f"{where} holds an array of shape {shape}, expected [l, {expected}]")
     if not np.issubdtype(array.dtype, np.floating):
         raise ValueError(f"{where} holds {array.dtype}, expected floating-point numbers")
     return array

@@ -10,10 +10,12 @@ import jax
 import numpy as np
 import pytest
 from array_record.python.array_record_module import ArrayRecordReader
+from PIL import Image
 
 from lumiere_jax.checkpoints.mapping import write_entries
 from lumiere_jax.checkpoints.t5 import hugging_face_entries
 from lumiere_jax.convert import Conversion, convert
+from lumiere_jax.input_pipeline import DataConfig, make_pipeline
 from lumiere_jax.input_pipeline.records import decode_clip
 from lumiere_jax.models import T5Config, network
 from lumiere_jax.preparation.clips import prepare
@@ -190,3 +192,34 @@ def stored_experiment(source):
     data = dataclasses.replace(experiment.data, source=source, text="embeddings", text_length=12)
     model = dataclasses.replace(experiment.model, text_dim=T5.width, cross_dim=32)
     return dataclasses.replace(experiment, data=data, model=model, text=None)
+
+
+def test_captions_of_pictures_are_embedded_beside_them(home):
+    folder, _ = home
+    style = folder / "style"
+    style.mkdir()
+    for name, caption in (("a", "a red house"), ("b", "a boat")):
+        Image.new("RGB", (8, 8), "red").save(style / f"{name}.png")
+        (style / f"{name}.txt").write_text(caption)
+    data = DataConfig(
+        source=f"images:{style}",
+        size=8,
+        image_frames=True,
+        batch_size=2,
+        text="embeddings",
+        text_length=12,
+    )
+    with pytest.raises(FileNotFoundError, match=r"prompts\.npz is missing; .*embed_text"):
+        make_pipeline(data)
+    done = embed(folder, "style", "t5", "style")
+    assert done.stdout == f"embeddings of 2 captions in {style}\n", done.stderr
+    with make_pipeline(data) as batches:
+        batch = next(batches)
+    stored = read_prompts(style / "prompts.npz", T5.width)
+    assert set(stored) == {"a red house", "a boat"}
+    rows = {tuple(row.ravel()) for row in batch["text_embedding"]}
+    assert rows == {tuple(row[:12].ravel()) for row in stored.values()}
+    assert (style / "null_text.npy").exists()
+    refused = embed(folder, "style", "other_t5", "style")
+    assert "made by another encoder" in refused.stderr
+    assert "use --output=" in embed(folder, "style", "t5", "elsewhere").stderr
