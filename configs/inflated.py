@@ -13,6 +13,7 @@ embeddings are read with the clips (`python -m lumiere_jax.embed_text`).
 from ml_collections import ConfigDict
 
 from lumiere_jax.checkpoints import describe_model
+from lumiere_jax.checkpoints.model_folder import stage_names
 from lumiere_jax.input_pipeline import DataConfig
 from lumiere_jax.sampling import StageConfig, TextConfig
 from lumiere_jax.structure import from_dict
@@ -24,7 +25,7 @@ from lumiere_jax.training.optimizer import OptimizerConfig
 def get_config(folder: str = "models/if-video") -> ConfigDict:
     """Return the configuration of the `base` stage of the model in `folder`."""
     model = describe_model(folder)
-    name = model.settings.get("stages", [name for name in model.parts if name != "text"])[0]
+    name = stage_names(model)[0]
     part = model.parts[name]
     if part.config.temporal is None:
         raise ValueError(

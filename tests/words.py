@@ -39,7 +39,7 @@ VERBS = frozenset(
     round run sample save say scale scan score search select send separate set shape shard share
     shift show shrink shuffle simulate skip slice smooth solve sort split spread stack start
     step stop store stream stylize sum summarize switch take tell test threshold time tokenize
-    trace train transfer translate transpose trim truncate try turn undo unflatten update
+    trace train transfer translate transpose trim truncate try turn undo unflatten unpack update
     upsample use verify wait walk warn weight widen wrap write yield zero
     """.split()  # noqa: SIM905 (a list of words reads better so)
 )

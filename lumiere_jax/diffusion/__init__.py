@@ -6,9 +6,8 @@ denoise = compose(predict, config, sampler, null=null_text)
 clip = sample(denoise, noise, Conditions(text), config, sampler)
 """
 
-from lumiere_jax.diffusion.composition import compose
 from lumiere_jax.diffusion.config import DiffusionConfig
-from lumiere_jax.diffusion.denoiser import denoiser_from_network, hold
+from lumiere_jax.diffusion.denoiser import compose, denoiser_from_network, hold
 from lumiere_jax.diffusion.estimate import Conditions, Denoise, Estimate
 from lumiere_jax.diffusion.guidance import guide
 from lumiere_jax.diffusion.loss import diffusion_loss, loss_weight, stratified_times

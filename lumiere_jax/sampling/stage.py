@@ -11,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from lumiere_jax.diffusion.composition import compose
-from lumiere_jax.diffusion.denoiser import denoiser_from_network
+from lumiere_jax.diffusion.denoiser import compose, denoiser_from_network
 from lumiere_jax.diffusion.estimate import Conditions
 from lumiere_jax.diffusion.frames import rewrite
 from lumiere_jax.diffusion.multidiffusion import Tiles, Windows

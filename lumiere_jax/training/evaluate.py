@@ -12,8 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, UInt8
 
-from lumiere_jax.diffusion.composition import compose
-from lumiere_jax.diffusion.denoiser import denoiser_from_network
+from lumiere_jax.diffusion.denoiser import compose, denoiser_from_network
 from lumiere_jax.diffusion.estimate import Conditions
 from lumiere_jax.diffusion.sampling import sample
 from lumiere_jax.parallel.processes import global_batch

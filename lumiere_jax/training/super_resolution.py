@@ -15,9 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from lumiere_jax.diffusion.composition import compose
 from lumiere_jax.diffusion.config import DiffusionConfig
-from lumiere_jax.diffusion.denoiser import denoiser_from_network
+from lumiere_jax.diffusion.denoiser import compose, denoiser_from_network
 from lumiere_jax.diffusion.estimate import Conditions, Denoise
 from lumiere_jax.diffusion.multidiffusion import WEIGHTS
 from lumiere_jax.diffusion.sampling import sample
