@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from absl import logging
 from etils import epath
+from jaxtyping import Bool
 
 from lumiere_jax import __version__
 from lumiere_jax.applications import media, regions
@@ -266,7 +267,7 @@ class LoadedModel:
     def _fitted(self, clip: media.Clip) -> np.ndarray:
         return from_uint8(media.crop(clip, self.cascade.size))
 
-    def _region(self, clip: media.Clip, mask: Any, boxes, polygons) -> regions.Region:
+    def _region(self, clip: media.Clip, mask: Any, boxes, polygons) -> Bool[np.ndarray, "k i j"]:
         return regions.open_region(
             clip.shape[:3],
             self.cascade.size,

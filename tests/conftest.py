@@ -33,6 +33,12 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 jax.config.update("jax_default_matmul_precision", "highest")
 
 
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Leave array annotations unchecked: the test reads the library's own message."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
 @pytest.fixture(scope="session")
 def golden() -> pathlib.Path:
     """Return the folder of parity data from the original packages; see its README."""

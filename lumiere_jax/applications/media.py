@@ -134,7 +134,7 @@ def resampled(animation: Any, frame_rate: float) -> Iterator[Pixels]:
     yield from resample(read_animation(animation, LIMITS), frame_rate, TICK)
 
 
-def _part(clip: Clip, frames: int | None, last: int | None) -> Clip:
+def _part(clip: Clip, frames: int | None, last: int | None) -> UInt8[np.ndarray, "k h w 3"]:
     clip = clip[:frames]
     return clip if last is None else clip[max(len(clip) - last, 0) :]
 

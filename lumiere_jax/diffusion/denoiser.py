@@ -130,7 +130,7 @@ def compose(
     group: int = 1,
     mesh_axis: str | None = None,
     tile_plan: Tiles | None = None,
-    tile_weights: tuple[Float[np.ndarray, "n t"], Float[np.ndarray, "n t"]] | None = None,
+    tile_weights: tuple[Float[np.ndarray, "m s"], Float[np.ndarray, "l r"]] | None = None,
 ) -> Denoise:
     """Return the denoiser that a sampler runs.
 

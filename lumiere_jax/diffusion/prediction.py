@@ -12,9 +12,10 @@ from jaxtyping import Array, Float
 from lumiere_jax.diffusion.estimate import Estimate
 
 Clip = Float[Array, "b ..."]
+Level = Float[Array, "b ..."] | float
 
 
-def target(kind: str, clean: Clip, noise: Clip, alpha: Clip, sigma: Clip) -> Clip:
+def target(kind: str, clean: Clip, noise: Clip, alpha: Level, sigma: Level) -> Clip:
     """Return the training target of a network.
 
     Args:
@@ -31,7 +32,7 @@ def target(kind: str, clean: Clip, noise: Clip, alpha: Clip, sigma: Clip) -> Cli
     return alpha * noise - sigma * clean
 
 
-def to_estimate(kind: str, predicted: Clip, x: Clip, alpha: Clip, sigma: Clip) -> Estimate:
+def to_estimate(kind: str, predicted: Clip, x: Clip, alpha: Level, sigma: Level) -> Estimate:
     """Return the clean clip and the noise that a prediction implies for x.
 
     Args:
@@ -48,6 +49,6 @@ def to_estimate(kind: str, predicted: Clip, x: Clip, alpha: Clip, sigma: Clip) -
     return Estimate(clean=alpha * x - sigma * predicted, noise=sigma * x + alpha * predicted)
 
 
-def from_estimate(kind: str, estimate: Estimate, alpha: Clip, sigma: Clip) -> Clip:
+def from_estimate(kind: str, estimate: Estimate, alpha: Level, sigma: Level) -> Clip:
     """Return the prediction of a network that implies `estimate`; see `target`."""
     return target(kind, estimate.clean, estimate.noise, alpha, sigma)

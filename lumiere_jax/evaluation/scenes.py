@@ -104,12 +104,12 @@ def measure_refinement(
     return {"refined": float(refined), "bicubic": float(interpolated)}
 
 
-def shrunk(clip: Clip, size: int) -> Clip:
+def shrunk(clip: Clip, size: int) -> UInt8[np.ndarray, "t i i 3"]:
     """Downsample every frame by area to size × size, rounded to uint8 as stored clips are."""
     return np.asarray(to_uint8(shrink_area(from_uint8(clip)[None], size)))[0]
 
 
-def bicubic(clip: Clip, size: int) -> Clip:
+def bicubic(clip: Clip, size: int) -> UInt8[np.ndarray, "t i i 3"]:
     """Interpolate every frame to size × size."""
     to = (size, size), Image.Resampling.BICUBIC
     return np.stack([np.asarray(Image.fromarray(frame).resize(*to)) for frame in clip])

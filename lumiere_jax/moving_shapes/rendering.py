@@ -87,11 +87,11 @@ def _patch(centre: np.ndarray, patch: int, size: int) -> tuple[np.ndarray, np.nd
 
 def signed_distance(
     shape: str,
-    x: Float[np.ndarray, "n #h w"],
-    y: Float[np.ndarray, "n h #w"],
-    radius: Float[np.ndarray, "n 1 1"],
-    angle: Float[np.ndarray, "n 1 1"] | None = None,
-) -> Float[np.ndarray, "n h w"]:
+    x: Float[np.ndarray, "#n #h w"],
+    y: Float[np.ndarray, "#n h #w"],
+    radius: Float[np.ndarray, "#n 1 1"] | float | np.floating,
+    angle: Float[np.ndarray, "#n 1 1"] | None = None,
+) -> Float[np.ndarray, "#n h w"]:
     """Return the distance to the outline of a centred shape, negative inside.
 
     Exact along the edges; near corners it is the distance to the line through the nearest edge.

@@ -120,7 +120,7 @@ def prompt_accuracy(
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
-def _shrink(video: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.ndarray, "t h w 3"]:
+def _shrink(video: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.ndarray, "t i j 3"]:
     frames, size = video.shape[:2]
     factor = size // WORKING_SIZE
     if factor < 2 or size % factor:

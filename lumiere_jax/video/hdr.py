@@ -150,7 +150,7 @@ def pq_to_light(code: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     return 10000 * np.power(ratio, 16384 / 2610)
 
 
-def light_to_pq(light: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+def light_to_pq(light: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."] | np.floating:
     """Return the PQ codes of light in cd/m²; the inverse of `pq_to_light`."""
     root = np.power(np.asarray(light) / 10000, 2610 / 16384)
     return np.power((3424 / 4096 + 2413 / 128 * root) / (1 + 2392 / 128 * root), 2523 / 32)
@@ -162,7 +162,7 @@ def hlg_to_light(code: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     return np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12)
 
 
-def light_to_srgb(light: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+def light_to_srgb(light: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."]:
     """Return the sRGB codes in [0, 1] of light in [0, 1]."""
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 

@@ -61,10 +61,11 @@ def read_video(
             shown = resample(video.frames(), rate, video.tick)
             expected = min(frames or math.inf, (video.seconds or 0) * rate)
             pictures = _pictures(shown, size, square_pixels)
-            return collect(itertools.islice(pictures, frames), expected), rate
+            return collect(itertools.islice(pictures, frames), expected), float(rate)
     tail = read_tail(path, last, rate, limits)
     expected = len(tail.frames)
-    return collect(_pictures(_taken(tail.frames), size, square_pixels, tail.first), expected), rate
+    pictures = _pictures(_taken(tail.frames), size, square_pixels, tail.first)
+    return collect(pictures, expected), float(rate)
 
 
 def _check_arguments(

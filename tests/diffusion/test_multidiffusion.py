@@ -130,6 +130,7 @@ def test_impossible_windows_name_the_flag_and_a_value_that_works(plan, message):
         plan_windows(*plan)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_wrong_shapes_say_what_was_needed():
     windows = plan_windows(8, 4, 2)
     with pytest.raises(ValueError, match=r"predictions are \(2, 4\).*need \(3, 4, ...\)"):

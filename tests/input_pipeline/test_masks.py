@@ -106,7 +106,7 @@ def test_a_mask_is_a_function_of_seed_record_and_position():
 def test_a_region_moves_by_its_travel_and_is_in_place_in_mid_clip():
     region = np.zeros((9, 9), bool)
     region[4, 4] = True
-    path = [tuple(np.argwhere(frame)[0]) for frame in moved(region, np.array([4, -2]), 5)]
+    path = [tuple(np.argwhere(frame)[0]) for frame in moved(region, np.array([4.0, -2.0]), 5)]
     assert path == [(2, 5), (3, 4), (4, 4), (5, 4), (6, 3)]
     gone = moved(region, np.array([40.0, 0.0]), 3)
     assert [frame.sum() for frame in gone] == [0, 1, 0]

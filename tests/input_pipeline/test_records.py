@@ -89,6 +89,7 @@ def test_a_text_embedding_is_kept_at_its_true_length():
     np.testing.assert_array_equal(decode_clip(encode_clip(clip)).text_embedding, embedding)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_an_embedding_of_another_type_is_refused():
     clip = Clip(
         frames=smooth_clip().frames[:1], fps=1.0, caption="x", text_embedding=np.zeros((1, 5, 8))

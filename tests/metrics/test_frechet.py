@@ -50,6 +50,7 @@ def test_a_set_is_at_no_distance_from_itself_and_never_below():
     assert 0 <= frechet_distance(features, features) < 1e-5
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_wrong_features_are_refused():
     with pytest.raises(ValueError, match="expected"):
         frechet_distance(np.zeros((4, 3)), np.zeros((4, 2)))

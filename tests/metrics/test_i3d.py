@@ -138,6 +138,7 @@ def test_the_network_halves_time_three_times_and_space_five_times():
     assert jax.eval_shape(i3d, params, clips).shape == (2, 400)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("videos", "options", "message"),
     [
@@ -154,6 +155,7 @@ def test_wrong_input_is_refused_in_one_line(videos, options, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_sets_of_clips_of_two_lengths_have_no_distance():
     videos = np.zeros((2, 16, 8, 8, 3), np.uint8)
     with pytest.raises(ValueError, match="clips of 16 and 15 frames"):

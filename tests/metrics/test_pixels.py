@@ -51,6 +51,7 @@ def test_seam_energy_is_one_without_seams_and_grows_with_them():
     assert window_seam_energy(flat(3, 4, 4), borders=[1]) == np.inf
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_wrong_input_is_refused():
     with pytest.raises(ValueError, match="one shape"):
         psnr(flat(1), flat(1, 2))

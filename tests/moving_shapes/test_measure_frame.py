@@ -53,6 +53,7 @@ def test_an_empty_frame_shows_nothing():
     )
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_a_clip_instead_of_a_frame_is_refused():
     with pytest.raises(ValueError, match=r"frame: uint8 \(4, 32, 32, 3\); expected uint8 \[h, w"):
         measure_frame(np.zeros((4, 32, 32, 3), np.uint8))

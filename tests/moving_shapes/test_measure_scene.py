@@ -120,6 +120,7 @@ def test_prompt_accuracy_counts_each_word_by_itself():
     }
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_wrong_input_is_refused():
     with pytest.raises(ValueError, match="expected uint8"):
         measure_scene(np.zeros((4, 32, 32, 3), np.float32))

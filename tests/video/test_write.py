@@ -83,6 +83,7 @@ def test_a_tag_that_an_mp4_would_drop_is_refused(tmp_path):
         write_mp4(tmp_path / "a.mp4", FRAMES, 16, {"seed": "7"})
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("frames", [FRAMES[:0], FRAMES[0], FRAMES / 255, FRAMES[..., :1]])
 def test_frames_of_another_kind_are_refused(tmp_path, frames):
     for write in (write_mp4, write_gif):
