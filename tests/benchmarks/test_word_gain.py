@@ -8,7 +8,7 @@ from benchmarks.word_gain import OPPOSITE, TIMES, exchange, gains
 from lumiere_jax import Lumiere
 from lumiere_jax.moving_shapes.scenes import Attributes, combinations
 
-FOLDER = pathlib.Path(__file__).parent.parent / "data/demo"
+FOLDER = pathlib.Path(__file__).parents[2] / "data/demo"
 
 
 def test_exchanging_a_word_leaves_the_others():
