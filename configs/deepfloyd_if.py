@@ -10,7 +10,7 @@ The name is <size>_<stage>, such as m_image or l_ssr; every stage is a row of `t
 `image` fine-tunes the image model for 128 pixels (IF was trained at 64; with --config.data.size=64
 leave it out and start `base` from the converted model). `base` trains the temporal half alone on 80
 frames; IF's parameters stay frozen. `conditional` goes on from it with masks of observed pixels,
-`style` trains a low-rank difference to the image model. `ssr_image` and `ssr` are IF-II, ×4 from
+`style` trains the image model on a few pictures. `ssr_image` and `ssr` are IF-II, ×4 from
 128 to 512 pixels (--config.train.start_from= names the converted IF-II); there is none for xl.
 
 IF sees all 77 tokens of T5-XXL, padding included. They are read from the clips, where
@@ -127,7 +127,6 @@ def experiment(size: str, stage: TrainingStage) -> Experiment:
         train=TrainConfig(
             steps=STEPS[stage.name],
             trainable=stage.trainable,
-            low_rank=16 if stage.name == "style" else 0,
             remat=True,
         ),
     )

@@ -118,7 +118,6 @@ def experiment(stage: TrainingStage) -> Experiment:
         train=TrainConfig(
             steps=STEPS[stage.name],
             trainable=stage.trainable,
-            low_rank=16 if stage.name == "style" else 0,
             ema_decay=0.99 if stage.name == "style" else 0.9999,
             save_every=min(5000, STEPS[stage.name] // 10),
             remat=True,

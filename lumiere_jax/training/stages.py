@@ -37,9 +37,7 @@ STAGES = {
             role="base",
             video=True,
         ),
-        TrainingStage(
-            name="style", follows="image", trainable="^low_rank/", role="style", video=False
-        ),
+        TrainingStage(name="style", follows="image", trainable="^unet/", role="style", video=False),
         TrainingStage(name="ssr_image", follows=None, trainable=".", role="ssr", video=False),
         TrainingStage(
             name="ssr", follows="ssr_image", trainable="temporal", role="ssr", video=True
