@@ -3,6 +3,7 @@
 import pathlib
 
 import numpy as np
+import pytest
 
 from benchmarks.word_gain import OPPOSITE, TIMES, exchange, gains
 from lumiere_jax import Lumiere
@@ -27,6 +28,7 @@ def test_only_straight_motions_have_an_opposite():
         assert other is None or exchange(other, "direction", rng) == scene
 
 
+@pytest.mark.slow
 def test_the_shipped_model_responds_to_colours_and_backgrounds_at_high_noise_levels():
     table = gains(Lumiere.load(FOLDER), count=8)
     assert table["colour"][TIMES.index(0.8)] > 50

@@ -21,7 +21,7 @@ LOSSES = {3: 0.5496588945388794, 4: 0.4369766414165497}
 @pytest.fixture
 def run(golden, tmp_path):
     """Unpack a run of version 1: two steps of the tiny model with weighting="velocity"."""
-    with tarfile.open(golden / "runs" / "version_1.tar.gz") as archive:
+    with tarfile.open(golden / "earlier_runs" / "version_1.tar.gz") as archive:
         archive.extractall(tmp_path, filter="data")
     return tmp_path
 
