@@ -53,6 +53,7 @@ def folders(golden, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_an_inflated_if_trains_its_temporal_half_and_nothing_else(folders):
     experiment = to_experiment(inflated.get_config(str(folders / "video")))
     experiment = dataclasses.replace(
