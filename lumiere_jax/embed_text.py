@@ -21,9 +21,16 @@ from lumiere_jax.one_line_errors import define_path, run
 
 def define_flags() -> None:
     """Define the flags, only if this file is the program."""
-    define_path("source", None, "Folder of prepared clips.", required=True)
+    define_path(
+        "source", None, "Folder of prepared clips, or of pictures of a style.", required=True
+    )
     define_path("model", None, "Model folder, or a T5 folder.", required=True)
-    define_path("output", None, "Folder to write; new or interrupted.", required=True)
+    define_path(
+        "output",
+        None,
+        "Folder to write; new or interrupted. For pictures: the same folder.",
+        required=True,
+    )
     flags.DEFINE_bool("whole", None, "Store padding too; by default if the model's U-Net sees it.")
     flags.DEFINE_integer("length", None, "Tokens of a caption; by default the model's.")
     flags.DEFINE_integer("batch_size", 64, "Captions encoded at once.")

@@ -36,6 +36,19 @@ def unet(**changes) -> UNetConfig:
     return UNetConfig(**(options | changes))
 
 
+def refiner_options(**changes) -> dict:
+    """Return what makes an image super-resolution without text of `unet`."""
+    options = dict(
+        self_attention=False,
+        text_dim=None,
+        text_mask=False,
+        low_resolution=True,
+        augmentation=True,
+        temporal=None,
+    )
+    return options | changes
+
+
 def part(config, seed: int, **settings) -> Part:
     """Return a network with random parameters, also those that are initialized to zero."""
     rng = np.random.default_rng(seed)

@@ -35,7 +35,7 @@ from lumiere_jax.text.stored import (
     write_prompts,
 )
 from lumiere_jax.text.tokenizers import open_tokenizer
-from lumiere_jax.video.new_file import replaced_file
+from lumiere_jax.video.new_file import check_output, replaced_file
 
 LONGEST = 8192  # tokens: attention over more exceeds any accelerator's memory
 
@@ -79,17 +79,14 @@ def embed_text(
         raise ValueError(
             f"--output={output}: embeddings of pictures stay beside them; use --output={source}"
         )
-    if clips is not None:
-        check_writable(output)  # reading an encoder takes minutes
+    # Checked now: reading an encoder takes minutes.
+    (check_output if clips is None else check_writable)(output)
     part, tokenizer, seen = load_encoder(model)
     length = length or part.settings.get("length", 77)
     whole = seen if whole is None else whole
-    hashed = tokenizer
-    if tokenizer != "bytes":
-        hashed = hashlib.sha256(epath.Path(tokenizer).read_bytes()).hexdigest()
     settings = EmbedConfig(
         encoder=model_fingerprint(part.config, part.params),
-        tokenizer=hashed,
+        tokenizer=_identify(tokenizer),
         length=length,
         whole=whole,
         dtype=dtype,
@@ -103,6 +100,13 @@ def embed_text(
     if prompts:
         _add_prompts(output / PROMPTS, prompts, embed, settings)
     return index
+
+
+def _identify(tokenizer: str) -> str:
+    """Return "bytes", or the hash of a SentencePiece file."""
+    if tokenizer == "bytes":
+        return tokenizer
+    return hashlib.sha256(epath.Path(tokenizer).read_bytes()).hexdigest()
 
 
 def _pictures_of(folder: epath.Path) -> list[epath.Path]:

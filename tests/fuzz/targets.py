@@ -245,6 +245,32 @@ def _read_prompts(folder: str) -> None:
         find_unread(tokenizer, line, 8)
 
 
+def _make_embeddings(folder: pathlib.Path) -> None:
+    from lumiere_jax.text.stored import NULL_TEXT, PROMPTS, write_prompts
+
+    np.save(folder / NULL_TEXT, np.ones((1, 4), np.float16))
+    texts = {"a red circle": np.ones((3, 4), np.float16), "ein Kreis": np.ones((2, 4), np.float32)}
+    write_prompts(folder / PROMPTS, texts, encoder="t5")
+
+
+def _read_embeddings(folder: str) -> None:
+    from etils import epath
+
+    from lumiere_jax.text.stored import (
+        NULL_TEXT,
+        PROMPTS,
+        pad_text,
+        read_array,
+        read_encoder,
+        read_prompts,
+    )
+
+    path = epath.Path(folder) / PROMPTS
+    read_encoder(path)
+    found = list(read_prompts(path, 4).values())
+    pad_text([*found, read_array(epath.Path(folder) / NULL_TEXT, 4)], 4)
+
+
 def _make_tokenizer(folder: pathlib.Path) -> None:
     shutil.copy(ROOT / "data/words/spiece.model", folder / "spiece.model")
 
@@ -325,5 +351,6 @@ TARGETS = {
     "journals": Target(_make_journals, _read_journals, survives=True),
     "manifests": Target(_make_manifests, _read_manifests),
     "prompts": Target(_make_prompts, _read_prompts),
+    "embeddings": Target(_make_embeddings, _read_embeddings),
     "tokenizer": Target(_make_tokenizer, _read_tokenizer),
 }

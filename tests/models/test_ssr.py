@@ -4,20 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from lumiere_jax.models import TemporalConfig, UNetConfig, network
+from lumiere_jax.models import TemporalConfig, network
 from lumiere_jax.models.ssr import downsample, interpolation, upsample
+from tests.tiny import refiner_options, unet
 
-CONFIG = dict(
-    channels=(8, 16),
-    blocks=(1, 1),
-    attention=(False, True),
-    self_attention=False,
-    head_dim=8,
-    groups=4,
-    low_resolution=True,
-    augmentation=True,
-    patch=4,
-)
+CONFIG = refiner_options(patch=4)
 
 
 def test_interpolation_keeps_the_areas_or_the_corners():
@@ -49,7 +40,7 @@ def test_a_ramp_is_the_same_after_downsampling_and_interpolation_but_for_its_bor
 @pytest.mark.parametrize("temporal", [None, TemporalConfig(head_dim=8, resize=(False,))])
 def test_with_a_bypass_a_fresh_network_interpolates(temporal):
     """Check that the output interpolates the means of the patches."""
-    net = network(UNetConfig(**CONFIG, bypass=True, temporal=temporal, out_channels=6))
+    net = network(unet(**CONFIG | {"bypass": True, "temporal": temporal, "out_channels": 6}))
     noisy, low = (jax.random.normal(jax.random.key(i), (2, 3, 8, 16, 3)) for i in range(2))
     time = np.array([0.2, 0.7], np.float32)
     params = net.init(jax.random.key(0))
@@ -60,13 +51,13 @@ def test_with_a_bypass_a_fresh_network_interpolates(temporal):
 
 def test_a_bypass_needs_a_low_resolution_clip():
     with pytest.raises(ValueError, match=r"model\.bypass=True needs model\.low_resolution=True"):
-        UNetConfig(**{**CONFIG, "low_resolution": False}, bypass=True)
+        unet(**{**CONFIG, "low_resolution": False}, bypass=True)
 
 
 def test_without_text_a_network_that_attends_to_text_alone_has_no_attention():
-    shapes = network(UNetConfig(**CONFIG)).shapes()
+    shapes = network(unet(**CONFIG)).shapes()
     assert not [name for name, block in shapes.items() if "attention" in block]
     with_text = dict(text_dim=32, pool_heads=2)
-    shapes = network(UNetConfig(**CONFIG, **with_text)).shapes()
+    shapes = network(unet(**{**CONFIG, **with_text})).shapes()
     attending = {name for name, block in shapes.items() if "attention" in block}
     assert attending == {"down_1_block_0", "middle_block_0", "up_1_block_0", "up_1_block_1"}

@@ -19,17 +19,9 @@ from lumiere_jax.models.stunet import (
     spatial_params,
 )
 from lumiere_jax.text import Text
+from tests.tiny import unet
 
-IMAGE = UNetConfig(
-    channels=(8, 16),
-    blocks=(1, 1),
-    attention=(False, True),
-    head_dim=8,
-    groups=4,
-    text_dim=32,
-    pool_heads=4,
-    text_mask=True,
-)
+IMAGE = unet(temporal=None)
 
 
 def random_like(shapes, seed=0, dtype=jnp.float32):

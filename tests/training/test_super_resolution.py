@@ -10,7 +10,7 @@ import pytest
 
 from lumiere_jax.diffusion import DiffusionConfig, SamplerConfig
 from lumiere_jax.input_pipeline import DataConfig
-from lumiere_jax.models import TemporalConfig, UNetConfig
+from lumiere_jax.models import TemporalConfig
 from lumiere_jax.models.ssr import downsample, upsample
 from lumiere_jax.parallel import make_mesh
 from lumiere_jax.training import initialize
@@ -21,19 +21,9 @@ from lumiere_jax.training.metric_writer import read_lines
 from lumiere_jax.training.objective import make_objective
 from lumiere_jax.training.runs import load_run, run_model
 from lumiere_jax.training.super_resolution import SuperResolutionConfig, degrade
-from tests.tiny import tiny_experiment
+from tests.tiny import refiner_options, tiny_experiment, unet
 
-MODEL = dict(
-    channels=(8, 8),
-    blocks=(1, 1),
-    attention=(False, False),
-    self_attention=False,
-    head_dim=8,
-    groups=4,
-    low_resolution=True,
-    augmentation=True,
-    patch=2,
-)
+MODEL = refiner_options(patch=2)
 CLEAN = np.random.default_rng(0).uniform(-1, 1, (8, 3, 8, 8, 3)).astype(np.float32)
 
 
@@ -42,7 +32,7 @@ def experiment(stage, temporal=None, train=None, **changes) -> Experiment:
     options = dict(
         name="tiny",
         stage=stage,
-        model=UNetConfig(**MODEL, temporal=temporal),
+        model=unet(**MODEL | {"temporal": temporal}),
         sampler=SamplerConfig(steps=2),
         super_resolution=SuperResolutionConfig(factor=2, sampling_augmentation=0.1),
         data=DataConfig(
@@ -63,7 +53,7 @@ def given(key=0, diffusion=None, **changes):
         jnp.asarray(CLEAN),
         jax.random.key(key),
         config,
-        UNetConfig(**MODEL),
+        unet(**MODEL),
         diffusion or DiffusionConfig(),
     )
 
@@ -141,7 +131,7 @@ def test_what_does_not_fit_names_the_flag_and_a_value_that_does():
         experiment("ssr_image", super_resolution=None)
     with pytest.raises(ValueError, match=r"factor=3 does not divide .* 8 pixels; .*size=9"):
         experiment("ssr_image", super_resolution=SuperResolutionConfig(factor=3))
-    plain = dataclasses.replace(UNetConfig(**MODEL), low_resolution=False)
+    plain = dataclasses.replace(unet(**MODEL), low_resolution=False)
     with pytest.raises(ValueError, match=r"set --config\.model\.low_resolution=True"):
         experiment("ssr_image", model=plain)
     with pytest.raises(ValueError, match=r"augmentation=\(0\.5, 0\.2\) must rise"):
@@ -156,7 +146,7 @@ def test_with_text_it_reads_as_the_image_stage_does_or_says_that_it_is_missing(
     image = tiny_experiment("image")
     reading = experiment(
         "ssr_image",
-        model=UNetConfig(**MODEL, text_dim=32, pool_heads=4, text_mask=True),
+        model=unet(**MODEL | {"text_dim": 32, "text_mask": True}),
         text=image.text,
         train={"trainable": "^unet"},
     )
