@@ -143,7 +143,7 @@ def sampling(experiment) -> dict[str, float]:
 
 def fresh_state(objective, mesh):
     """Create a training state with newly initialized parameters, without files."""
-    from lumiere_jax.parallel import storage_shardings
+    from lumiere_jax.training.initialize import state_shapes
     from lumiere_jax.training.optimizer import make_optimizer
     from lumiere_jax.training.state import create_state
 
@@ -153,8 +153,8 @@ def fresh_state(objective, mesh):
     create = lambda params: create_state(  # noqa: E731
         params, experiment.train.trainable, optimizer, objective.dtype
     )
-    shardings = storage_shardings(jax.eval_shape(create, params), mesh)
-    return jax.jit(create, out_shardings=shardings)(params)
+    shapes = state_shapes(objective, optimizer, mesh)
+    return jax.jit(create, out_shardings=jax.tree.map(lambda leaf: leaf.sharding, shapes))(params)
 
 
 def random_batch(experiment) -> dict[str, np.ndarray]:

@@ -135,4 +135,15 @@ def _map_velocity_weighting(content: dict[str, Any], where: str) -> None:
         diffusion.update(weighting="min_snr", snr_floor=1.0)
 
 
-STEPS: tuple[Step, ...] = (Step(2, _map_velocity_weighting),)
+def _drop_tensor_axis(content: dict[str, Any], where: str) -> None:
+    """Remove the mesh axis `tensor`, which divided nothing.
+
+    No number of a run depends on its mesh, and a run may be resumed on another: where the axis had
+    several devices, the mesh is today's default.
+    """
+    for mesh, _ in find_sections(content, "mesh", where):
+        if mesh.pop("tensor", 1) != 1:
+            mesh.clear()
+
+
+STEPS: tuple[Step, ...] = (Step(2, _map_velocity_weighting), Step(3, _drop_tensor_axis))

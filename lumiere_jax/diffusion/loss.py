@@ -17,6 +17,7 @@ from lumiere_jax.diffusion.estimate import Conditions
 from lumiere_jax.diffusion.schedule import TIMESTEPS
 from lumiere_jax.diffusion.times import shift_times
 from lumiere_jax.diffusion.variance import variational_bound
+from lumiere_jax.parallel.rows import Rows, all_rows
 
 
 def diffusion_loss(
@@ -28,6 +29,7 @@ def diffusion_loss(
     config: DiffusionConfig,
     *,
     valid: Bool[Array, " b"] | None = None,
+    rows: Rows | None = None,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """Compute the loss of one batch, in float32.
 
@@ -40,14 +42,17 @@ def diffusion_loss(
       config: schedule, prediction, loss weights; with `learned_variance` the hybrid loss of Nichol
         & Dhariwal 2021, eq. 16: the bound trains the variance and has no gradient for the mean.
       valid: False for an example that does not count (a clip that failed to decode).
+      rows: rows of the global batch that these clips are; all of it when None. Times and noise
+        depend on a row's number, and not on the other rows here.
 
     Returns:
       (loss, {"loss", "mse", and "bound" in bits a dimension where the variance is learned}).
     """
     clean = clean.astype(jnp.promote_types(clean.dtype, jnp.float32))
     time_key, noise_key = jax.random.split(key)
-    time = stratified_times(time_key, clean.shape[0], config, clean.dtype)
-    noise = jax.random.normal(noise_key, clean.shape, clean.dtype)
+    rows = rows or all_rows(clean.shape[0])
+    time = rows.of(stratified_times(time_key, rows.total, config, clean.dtype))
+    noise = rows.normal(noise_key, clean.shape[1:], clean.dtype)
     alpha, sigma = config.levels(time, clean)
     x = alpha * clean + sigma * noise
 

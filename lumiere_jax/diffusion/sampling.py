@@ -35,13 +35,19 @@ class Hooks:
 
     Attributes:
       progress: function of the number of the finished step, from 1.
-      preview: function of that number and the clean estimate, called every `every` steps.
+      preview: function of that number and the clean estimate, called every `every` steps. It must
+        not wait for the array where several devices run the program: they wait for each other.
       every: steps between previews; each copies a whole clip to the host.
+      only: function that returns True on the device that is to call; all of them when None.
+      gather: function of the clean estimate that returns that of all devices' clips, for `preview`;
+        None for this device's.
     """
 
     progress: Callable[[int], None] | None = None
-    preview: Callable[[int, np.ndarray], None] | None = None
+    preview: Callable[[int, Array], None] | None = None
     every: int = 10
+    only: Callable[[], Array] | None = None
+    gather: Callable[[Clip], Clip] | None = None
 
 
 def sample(
@@ -218,10 +224,23 @@ def _heun_correction(denoise, conditions, x: Clip, moved: Clip, clean: Clip, row
 
 def _call(hooks: Hooks, number: Array, clean: Clip) -> None:
     if hooks.progress is not None:
-        jax.debug.callback(lambda i: hooks.progress(int(i)), number)
+        _on_host(hooks, lambda i: hooks.progress(int(i)), number)
     if hooks.preview is not None:
 
         def show(number, clean):
-            jax.debug.callback(lambda i, c: hooks.preview(int(i), np.asarray(c)), number, clean)
+            clean = clean if hooks.gather is None else hooks.gather(clean)
+            _on_host(hooks, lambda i, c: hooks.preview(int(i), c), number, clean)
 
         jax.lax.cond(number % hooks.every == 0, show, lambda *_: None, number, clean)
+
+
+def _on_host(hooks: Hooks, function: Callable[..., None], *values: Array) -> None:
+    """Call a function on the host, from one device of those that run the program."""
+
+    def call(*values):
+        jax.debug.callback(function, *values)
+
+    if hooks.only is None:
+        call(*values)
+    else:
+        jax.lax.cond(hooks.only(), call, lambda *_: None, *values)

@@ -13,7 +13,6 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import PartitionSpec as P
 from jaxtyping import Array
 
 from lumiere_jax.diffusion.estimate import Conditions, Denoise, Estimate
@@ -24,6 +23,7 @@ from lumiere_jax.diffusion.multidiffusion import (
     normalized_weights,
     solve_frame,
 )
+from lumiere_jax.parallel.collectives import own_rows, parts_along
 from lumiere_jax.text.text import Text
 
 SLICED = ("low_resolution", "observed", "mask")  # the conditions that have frames and pixels
@@ -49,8 +49,8 @@ def windows(
       texts: prompt of each window, [n, b, l, d] (several shots in one clip); the clip's for all of
         them when None.
       axis: 1 for frames, 2 for rows, 3 for columns.
-      mesh_axis: axis of the mesh set by `jax.set_mesh` that the groups are divided over; the
-        normal equations are summed along it. None runs all groups on each device.
+      mesh_axis: mesh axis that the groups are divided over, inside `jax.shard_map`; the normal
+        equations are summed along it. None runs all groups on each device.
 
     Raises:
       ValueError: a group below 1; when called, a clip of another length than planned.
@@ -67,25 +67,14 @@ def windows(
                 f"axis {axis} of {x.shape} has {x.shape[axis]} frames; the windows were planned "
                 f"for {plan.frames}"
             )
-        parts = _mesh_axis_size(mesh_axis)
+        parts = 1 if mesh_axis is None else parts_along([mesh_axis])
         precision = jnp.promote_types(x.dtype, jnp.float32)
         work = _grouped(plan, weights, texts, group, parts, precision)
-        accumulate = _accumulation(denoise, plan, axis)
-
-        def accumulate_all(x, time, conditions, work):
-            return jax.lax.psum(accumulate(x, time, conditions, work), mesh_axis)
-
-        if parts > 1:
-            divided = (P(), P(), P(), P(mesh_axis))
-            accumulate_all = jax.shard_map(
-                accumulate_all,
-                in_specs=divided,
-                out_specs=P(),
-                axis_names={mesh_axis},
-                check_vma=False,
-            )
-        run = accumulate_all if parts > 1 else accumulate
-        total, weighted = run(x, time, conditions, work)
+        if mesh_axis is not None:
+            work = jax.tree.map(lambda leaf: own_rows(leaf, mesh_axis, 0), work)
+        total, weighted = _accumulation(denoise, plan, axis)(x, time, conditions, work)
+        if mesh_axis is not None:
+            total, weighted = jax.lax.psum((total, weighted), mesh_axis)
         return _solve(total, weighted, plan.size, axis)
 
     return denoise_clip
@@ -113,17 +102,6 @@ def tiles(
     """
     strip = windows(denoise, plan.columns, group=group, weights=column_weights, axis=3)
     return windows(strip, plan.rows, weights=row_weights, axis=2)
-
-
-def _mesh_axis_size(name: str | None) -> int:
-    if name is None:
-        return 1
-    sizes = dict(jax.sharding.get_abstract_mesh().shape)
-    if name not in sizes:
-        raise ValueError(
-            f"mesh_axis={name!r} is not an axis of the mesh {sizes}; call inside jax.set_mesh"
-        )
-    return sizes[name]
 
 
 def _grouped(plan: Windows, weights, texts, group: int, parts: int, dtype) -> tuple:

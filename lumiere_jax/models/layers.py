@@ -2,6 +2,10 @@
 
 Activations are videos [b, t, h, w, c], also if t = 1: spatial layers treat frames as further
 examples of the batch, and time and text have one entry per clip.
+
+Where a mesh axis divides the height, `rows` names it, and three layers communicate: convolutions
+take rows of their neighbours, group norms average their moments, self-attention gathers keys and
+values. Everything else works on a device's own rows.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from jaxtyping import Array, Bool, Float
 
 from lumiere_jax.models import initializers
 from lumiere_jax.models.attention import attend
+from lumiere_jax.parallel.collectives import with_neighbours
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     # Imagen and DeepFloyd IF use the exact erf form; the tanh form changes outputs by 1e-3.
@@ -33,9 +38,34 @@ def widen(dtype: jnp.dtype) -> jnp.dtype:
     return jnp.promote_types(dtype, jnp.float32)
 
 
+class SpatialConv(nnx.Conv):
+    """A convolution over height and width, with rows of the neighbours where `rows` divides them.
+
+    Attributes:
+      rows: mesh axis that the height is divided over; whole frames when None.
+    """
+
+    def __init__(self, *sizes, padding: int, rows: str | None, **options):
+        vertical = 0 if rows else padding
+        super().__init__(*sizes, padding=((vertical, vertical), (padding, padding)), **options)
+        self.rows, self.halo = rows, padding
+
+    def __call__(self, x):
+        if self.rows and self.halo:
+            x = with_neighbours(x, self.rows, x.ndim - 3, self.halo)
+        return super().__call__(x)
+
+
 def convolution(
-    channels_in: int, channels_out: int, size: int, *, dtype, rngs, zero: bool = False
-) -> nnx.Conv:
+    channels_in: int,
+    channels_out: int,
+    size: int,
+    *,
+    dtype,
+    rngs,
+    rows: str | None = None,
+    zero: bool = False,
+) -> SpatialConv:
     """Return a `size`×`size` convolution over height and width that does not change the size.
 
     Args:
@@ -44,14 +74,15 @@ def convolution(
       size: side of the kernel in pixels; odd.
       dtype: compute dtype.
       rngs: keys of the parameters.
+      rows: mesh axis that the height is divided over; whole frames when None.
       zero: True for a kernel that starts at zero.
     """
-    pad = size // 2
-    return nnx.Conv(
+    return SpatialConv(
         channels_in,
         channels_out,
         (size, size),
-        padding=((pad, pad), (pad, pad)),
+        padding=size // 2,
+        rows=rows,
         **PLACEHOLDER,
         **initializers.metadata(initializers.zeros if zero else initializers.fan_in),
         dtype=dtype,
@@ -78,8 +109,17 @@ class GroupNorm(nnx.Module):
     normalizing, scaling and shifting are one multiplication and one addition per element.
     """
 
-    def __init__(self, channels: int, groups: int, *, epsilon: float = 1e-5, dtype, rngs):
-        self.groups, self.epsilon, self.dtype = groups, epsilon, dtype
+    def __init__(
+        self,
+        channels: int,
+        groups: int,
+        *,
+        epsilon: float = 1e-5,
+        dtype,
+        rngs,
+        rows: str | None = None,
+    ):
+        self.groups, self.epsilon, self.dtype, self.rows = groups, epsilon, dtype, rows
         self.scale = nnx.Param(jnp.ones((channels,)), initializer=initializers.ones)
         self.bias = nnx.Param(jnp.zeros((channels,)), initializer=initializers.zeros)
 
@@ -104,6 +144,8 @@ class GroupNorm(nnx.Module):
             [jnp.mean(m, axes, keepdims=True, where=weight) for m in (wide, wide * wide)]
         )
         grouped = moments.reshape(*moments.shape[:-1], self.groups, -1).mean(-1)
+        if self.rows and x.ndim == 5:  # texts are whole on every device
+            grouped = jax.lax.pmean(grouped, self.rows)
         mean, square = jnp.repeat(grouped, x.shape[-1] // self.groups, axis=-1)
         inverse = jax.lax.rsqrt(jnp.maximum(square - mean * mean, 0) + self.epsilon)
         multiply = inverse * self.scale[...]
@@ -130,20 +172,29 @@ class ResidualBlock(nnx.Module):
     A block that changes the resolution resizes before its first convolution.
     """
 
-    def __init__(self, channels_in, channels_out, config, *, resize: Resize = None, dtype, rngs):
-        norm = dict(epsilon=config.epsilon, dtype=dtype, rngs=rngs)
+    def __init__(
+        self,
+        channels_in,
+        channels_out,
+        config,
+        *,
+        resize: Resize = None,
+        dtype,
+        rngs,
+        rows: str | None = None,
+    ):
+        options = dict(dtype=dtype, rngs=rngs, rows=rows)
+        norm = dict(epsilon=config.epsilon, **options)
         self.resize, self.residual_scale = resize, config.residual_scale
         self.activate = ACTIVATIONS[config.activation]
         self.activate_time = config.block_time_activation
         self.norm_in = GroupNorm(channels_in, config.groups, **norm)
-        self.conv_in = convolution(channels_in, channels_out, 3, dtype=dtype, rngs=rngs)
+        self.conv_in = convolution(channels_in, channels_out, 3, **options)
         self.time = linear(config.time_width, 2 * channels_out, dtype=dtype, rngs=rngs)
         self.norm_out = GroupNorm(channels_out, config.groups, **norm)
-        self.conv_out = convolution(
-            channels_out, channels_out, 3, dtype=dtype, rngs=rngs, zero=True
-        )
+        self.conv_out = convolution(channels_out, channels_out, 3, **options, zero=True)
         self.skip = (
-            convolution(channels_in, channels_out, 1, dtype=dtype, rngs=rngs)
+            convolution(channels_in, channels_out, 1, **options)
             if channels_in != channels_out
             else None
         )
@@ -170,9 +221,10 @@ class SpatialAttention(nnx.Module):
     embedding depend on the text.
     """
 
-    def __init__(self, channels: int, config, *, dtype, rngs):
+    def __init__(self, channels: int, config, *, dtype, rngs, rows: str | None = None):
         # 1e-5 whatever the network's other norms have, as in diffusers for every checkpoint.
-        norm = dict(epsilon=1e-5, dtype=dtype, rngs=rngs)
+        norm = dict(epsilon=1e-5, dtype=dtype, rngs=rngs, rows=rows)
+        self.rows = rows
         self.heads = channels // config.head_dim
         self.masked = config.text_mask
         self.norm = GroupNorm(channels, config.groups, **norm)
@@ -203,8 +255,8 @@ class SpatialAttention(nnx.Module):
         query = self._split(self.query(normed).reshape(*rows, c))
         keys, values, lengths = [], [], None
         if self.self_attention:
-            keys.append(self._split(self.key(normed).reshape(*rows, c)))
-            values.append(self._split(self.value(normed).reshape(*rows, c)))
+            keys.append(self._whole(self._split(self.key(normed).reshape(*rows, c))))
+            values.append(self._whole(self._split(self.value(normed).reshape(*rows, c))))
         if self.reads_text:
             # The text comes after the image's keys, so that its padding ends the sequence:
             # attention does not depend on the order, and kernels take a length, not a mask.
@@ -213,10 +265,14 @@ class SpatialAttention(nnx.Module):
             keys.append(jnp.repeat(self._split(self.text_key(text)), repeats, axis=0))
             values.append(jnp.repeat(self._split(self.text_value(text)), repeats, axis=0))
             if mask is not None:
-                image_keys = h * w if self.self_attention else 0
+                image_keys = keys[0].shape[1] if self.self_attention else 0
                 lengths = image_keys + jnp.repeat(mask.sum(-1), repeats, axis=0)
         out = attend(query, jnp.concatenate(keys, 1), jnp.concatenate(values, 1), lengths)
         return x + self.output(out.reshape(b, t, h, w, c))
+
+    def _whole(self, x: Float[Array, "n s m d"]) -> Float[Array, "n p m d"]:
+        """Return keys or values of all pixels of a frame, of which this device has some rows."""
+        return jax.lax.all_gather(x, self.rows, axis=1, tiled=True) if self.rows else x
 
     def _split(self, x: Float[Array, "n s c"]) -> Float[Array, "n s m d"]:
         return x.reshape(*x.shape[:-1], self.heads, -1)

@@ -17,6 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx, traverse_util
 
+from lumiere_jax.models.gathering import WHOLE
+from lumiere_jax.parallel.sharding import Layout
+
 Params = dict[str, Any]
 """Nested dictionary of arrays; keys are strings."""
 
@@ -48,11 +51,20 @@ class Network:
     Attributes:
       config: dataclass that describes the architecture and nothing else.
       dtype: compute dtype; parameters keep their own.
+      remat: True if each block's activations are recomputed in the backward pass.
+      layout: storage of the parameters.
     """
 
-    def __init__(self, config: Any, build: Callable[[Any], nnx.Module], dtype: jnp.dtype):
-        self.config = config
-        self.dtype = dtype
+    def __init__(
+        self,
+        config: Any,
+        build: Callable[[Any], nnx.Module],
+        *,
+        dtype: jnp.dtype,
+        remat: bool = False,
+        layout: Layout = WHOLE,
+    ):
+        self.config, self.dtype, self.remat, self.layout = config, dtype, remat, layout
         self._graph, state = nnx.split(nnx.eval_shape(lambda: build(_Keys(jax.random.key(0)))))
         self._shapes = nnx.to_pure_dict(state)
         self._compiled = jax.jit(self._run)
@@ -60,6 +72,10 @@ class Network:
             "/".join(path): variable.get_metadata().get("initializer")
             for path, variable in nnx.to_flat_state(state)
         }
+
+    def with_layout(self, layout: Layout) -> Network:
+        """Return the network for parameters that are stored in this way; see `network`."""
+        return network(self.config, dtype=self.dtype, remat=self.remat, layout=layout)
 
     def shapes(self) -> Params:
         """Return the parameter tree as `jax.ShapeDtypeStruct`s, without allocating anything."""
@@ -134,7 +150,9 @@ def _check_given(params: dict[str, Any], shapes: dict[str, jax.ShapeDtypeStruct]
 
 
 @functools.lru_cache(maxsize=64)
-def network(config: Any, *, dtype: Any = None, remat: bool = False) -> Network:
+def network(
+    config: Any, *, dtype: Any = None, remat: bool = False, layout: Layout = WHOLE
+) -> Network:
     """Return the network that a configuration describes.
 
     Args:
@@ -142,6 +160,8 @@ def network(config: Any, *, dtype: Any = None, remat: bool = False) -> Network:
       dtype: compute dtype; float32 on CPU and bfloat16 on accelerators when None.
       remat: True to recompute each block's activations in the backward pass instead of storing
         them.
+      layout: storage of the parameters on a mesh; such a network takes this device's parts and runs
+        inside `jax.shard_map` only. By default every parameter is whole.
 
     Raises:
       TypeError: no network has a configuration of this type.
@@ -151,12 +171,9 @@ def network(config: Any, *, dtype: Any = None, remat: bool = False) -> Network:
     from lumiere_jax.models.unet import UNet
 
     dtype = jnp.dtype(dtype) if dtype is not None else default_dtype()
+    options = {"dtype": dtype, "remat": remat, "layout": layout}
     if isinstance(config, UNetConfig):
-        return Network(
-            config, lambda rngs: UNet(config, dtype=dtype, remat=remat, rngs=rngs), dtype
-        )
+        return Network(config, lambda rngs: UNet(config, rngs=rngs, **options), **options)
     if isinstance(config, T5Config):
-        return Network(
-            config, lambda rngs: T5Encoder(config, dtype=dtype, remat=remat, rngs=rngs), dtype
-        )
+        return Network(config, lambda rngs: T5Encoder(config, rngs=rngs, **options), **options)
     raise TypeError(f"no network for {type(config).__name__}; expected UNetConfig or T5Config")

@@ -17,6 +17,8 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from lumiere_jax.models import initializers
+from lumiere_jax.models.gathering import WHOLE, run_module
+from lumiere_jax.parallel.sharding import Layout
 from lumiere_jax.structure import check_fields
 
 
@@ -139,11 +141,13 @@ class RelativeBias(nnx.Module):
         table = jnp.zeros((config.buckets, config.heads))
         self.embedding = nnx.Param(table, initializer=initializers.Normal(config.width**-0.5))
 
-    def __call__(self, length: int) -> Float[Array, "heads l l"]:
-        position = np.arange(length)
+    def __call__(self, tokens: Int[Array, "b l"]) -> Float[Array, "heads l l"]:
+        position = np.arange(tokens.shape[1])
         distance = position[None, :] - position[:, None]  # [query, key]
         bucket = relative_position_bucket(distance, self.buckets, self.max_distance)
-        return jnp.moveaxis(self.embedding[...].astype(jnp.float32)[bucket], -1, 0)
+        table = self.embedding[...]
+        table = table.astype(jnp.promote_types(table.dtype, jnp.float32))
+        return jnp.moveaxis(table[bucket], -1, 0)
 
 
 def _linear(inputs: int, outputs: int, deviation: float, dtype: jnp.dtype, rngs: nnx.Rngs):
@@ -194,10 +198,11 @@ class Attention(nnx.Module):
         query, key, value = (
             layer(hidden).reshape(split) for layer in (self.query, self.key, self.value)
         )
-        logits = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type=jnp.float32)
+        wide = jnp.promote_types(query.dtype, jnp.float32)
+        logits = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type=wide)
         logits = logits + bias
         if mask is not None:
-            logits = jnp.where(mask[:, None, None, :], logits, jnp.finfo(jnp.float32).min)
+            logits = jnp.where(mask[:, None, None, :], logits, jnp.finfo(wide).min)
         weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)
         mixed = jnp.einsum("bhqk,bkhd->bqhd", weights, value)
         return x + self.out(mixed.reshape(*x.shape[:2], -1))
@@ -236,11 +241,20 @@ class T5Encoder(nnx.Module):
       config: architecture.
       dtype: compute dtype. bfloat16 works, float16 overflows in the larger sizes.
       remat: True to recompute each block in the backward pass.
+      layout: storage of the parameters on a mesh.
       rngs: keys of the parameters.
     """
 
-    def __init__(self, config: T5Config, *, dtype: jnp.dtype, remat: bool = False, rngs: nnx.Rngs):
-        self.layers, self.remat = config.layers, remat
+    def __init__(
+        self,
+        config: T5Config,
+        *,
+        dtype: jnp.dtype,
+        remat: bool = False,
+        layout: Layout = WHOLE,
+        rngs: nnx.Rngs,
+    ):
+        self.layers, self.remat, self.layout, self.dtype = config.layers, remat, layout, dtype
         self.token_embedding = nnx.Embed(
             config.vocabulary_size,
             config.width,
@@ -264,10 +278,14 @@ class T5Encoder(nnx.Module):
           mask: True at tokens that others attend to, [b, l]; all when None. Padded positions are
             computed too, since models like Imagen read them.
         """
-        run = nnx.remat(Block.__call__) if self.remat else Block.__call__
-        x = self.token_embedding(tokens)
-        bias = self.relative_bias(tokens.shape[1])
+        x = self._run("token_embedding", tokens)
+        bias = self._run("relative_bias", tokens)
         mask = None if mask is None else mask.astype(bool)
         for layer in range(self.layers):
-            x = run(getattr(self, f"block_{layer}"), x, bias, mask)
-        return self.final_norm(x)
+            x = self._run(f"block_{layer}", x, bias, mask, remat=self.remat)
+        return self._run("final_norm", x)
+
+    def _run(self, name: str, *inputs, remat: bool = False):
+        """Call a module of this network, with its parameters gathered."""
+        options = dict(layout=self.layout, dtype=self.dtype, remat=remat)
+        return run_module(getattr(self, name), name, *inputs, **options)

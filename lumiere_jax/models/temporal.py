@@ -65,12 +65,12 @@ class ConvInflation(nnx.Module):
     that starts at zero; the result is added to the output of the pre-trained layers.
     """
 
-    def __init__(self, channels: int, config, *, dtype, rngs):
+    def __init__(self, channels: int, config, *, dtype, rngs, rows: str | None = None):
         temporal = config.temporal
-        norm = dict(epsilon=config.epsilon, dtype=dtype, rngs=rngs)
+        norm = dict(epsilon=config.epsilon, dtype=dtype, rngs=rngs, rows=rows)
         self.activate = ACTIVATIONS[config.activation]
         self.spatial = convolution(
-            channels, channels, temporal.spatial_kernel, dtype=dtype, rngs=rngs
+            channels, channels, temporal.spatial_kernel, dtype=dtype, rngs=rngs, rows=rows
         )
         self.norm_spatial = GroupNorm(channels, config.groups, **norm)
         self.frames = TemporalConv(channels, temporal.kernel, dtype=dtype, rngs=rngs)
@@ -91,10 +91,10 @@ class AttentionInflation(nnx.Module):
     sinusoids, so that a clip of another length does not need new parameters.
     """
 
-    def __init__(self, channels: int, config, *, dtype, rngs):
+    def __init__(self, channels: int, config, *, dtype, rngs, rows: str | None = None):
         self.layers = config.temporal.attention_layers
         for index in range(self.layers):
-            layer = FrameAttention(channels, config, dtype=dtype, rngs=rngs)
+            layer = FrameAttention(channels, config, dtype=dtype, rngs=rngs, rows=rows)
             setattr(self, f"layer_{index}", layer)
         self.projection = linear(channels, channels, dtype=dtype, rngs=rngs, zero=True)
 
@@ -161,10 +161,10 @@ def _cosines(positions: int, count: int, dtype) -> Float[Array, "n k"]:
 class FrameAttention(nnx.Module):
     """Residual self-attention over the frames of every pixel."""
 
-    def __init__(self, channels: int, config, *, dtype, rngs):
+    def __init__(self, channels: int, config, *, dtype, rngs, rows: str | None = None):
         self.heads = channels // config.temporal.head_dim
         self.norm = GroupNorm(
-            channels, config.groups, epsilon=config.epsilon, dtype=dtype, rngs=rngs
+            channels, config.groups, epsilon=config.epsilon, dtype=dtype, rngs=rngs, rows=rows
         )
         self.query_key_value = linear(channels, 3 * channels, dtype=dtype, rngs=rngs)
         self.output = linear(channels, channels, dtype=dtype, rngs=rngs)

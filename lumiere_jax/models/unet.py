@@ -7,7 +7,6 @@ its temporal half, under the name `temporal` in the parameter tree, is Lumiere's
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from lumiere_jax.models.config import TemporalConfig, UNetConfig
+from lumiere_jax.models.gathering import WHOLE, run_module
 from lumiere_jax.models.layers import (
     ACTIVATIONS,
     Bypass,
@@ -34,21 +34,30 @@ from lumiere_jax.models.temporal import (
     TemporalDown,
     TemporalUp,
 )
-from lumiere_jax.parallel.sharding import constrain
+from lumiere_jax.parallel.collectives import own_rows, parts_along, whole_rows
+from lumiere_jax.parallel.sharding import Layout
 from lumiere_jax.text.text import Text
 
 __all__ = ["TemporalConfig", "UNet", "UNetConfig"]
 
-VIDEO_AXES = ("batch", "frames", "height", "width", "channels")
+HEIGHT = 2  # axis of videos [b, t, h, w, c]
 
 
 class Block(nnx.Module):
     """A residual block, attention, and the inflation block that follows the two."""
 
     def __init__(
-        self, channels_in: int, level: int, config: UNetConfig, *, attention: bool, dtype, rngs
+        self,
+        channels_in: int,
+        level: int,
+        config: UNetConfig,
+        *,
+        attention: bool,
+        dtype,
+        rngs,
+        rows: str | None = None,
     ):
-        options = dict(dtype=dtype, rngs=rngs)
+        options = dict(dtype=dtype, rngs=rngs, rows=rows)
         channels = config.channels[level]
         attention = attention and (config.self_attention or config.text_dim is not None)
         self.residual = ResidualBlock(channels_in, channels, config, **options)
@@ -61,18 +70,20 @@ class Block(nnx.Module):
         x = self.residual(x, embedding)
         if self.attention is not None:
             x = self.attention(x, text, mask)
-        if self.temporal is not None:
-            x = self.temporal(x)
-        return constrain(x, VIDEO_AXES)
+        return x if self.temporal is None else self.temporal(x)
 
 
 class ResizeBlock(nnx.Module):
     """A residual block that halves or doubles height and width, then the temporal resize."""
 
-    def __init__(self, level: int, config: UNetConfig, *, resize, dtype, rngs):
+    def __init__(
+        self, level: int, config: UNetConfig, *, resize, dtype, rngs, rows: str | None = None
+    ):
         options = dict(dtype=dtype, rngs=rngs)
         channels = config.channels[level]
-        self.residual = ResidualBlock(channels, channels, config, resize=resize, **options)
+        self.residual = ResidualBlock(
+            channels, channels, config, resize=resize, rows=rows, **options
+        )
         finer = level if resize == "down" else level - 1
         temporal = TemporalDown if resize == "down" else TemporalUp
         resized = config.temporal_resize[finer]
@@ -80,16 +91,25 @@ class ResizeBlock(nnx.Module):
 
     def __call__(self, x, embedding):
         x = self.residual(x, embedding)
-        return constrain(x if self.temporal is None else self.temporal(x), VIDEO_AXES)
+        return x if self.temporal is None else self.temporal(x)
 
 
 class UNet(nnx.Module):
     """Map from a noisy video and its conditions to the raw output of `config.out_channels`."""
 
-    def __init__(self, config: UNetConfig, *, dtype, remat: bool = False, rngs: nnx.Rngs):
-        self.config, self.dtype, self.remat = config, dtype, remat
+    def __init__(
+        self,
+        config: UNetConfig,
+        *,
+        dtype,
+        remat: bool = False,
+        layout: Layout = WHOLE,
+        rngs: nnx.Rngs,
+    ):
+        self.config, self.dtype, self.remat, self.layout = config, dtype, remat, layout
         options = dict(dtype=dtype, rngs=rngs)
         self._build_embeddings(options)
+        options["rows"] = layout.rows
         area = config.patch**2
         inputs = config.in_channels * (2 if config.low_resolution else 1)
         self.conv_in = convolution(inputs * area, config.channels[0], 3, **options)
@@ -97,7 +117,11 @@ class UNet(nnx.Module):
             observed = (config.in_channels + 1) * area
             self.observation = convolution(observed, config.channels[0], 3, **options, zero=True)
         pattern = config.temporal is not None and config.temporal.pattern is not None
-        self.temporal = PatternInflation(config.channels[0], config, **options) if pattern else None
+        self.temporal = (
+            PatternInflation(config.channels[0], config, dtype=dtype, rngs=rngs)
+            if pattern
+            else None
+        )
         skips = self._build_down(options)
         self._build_up(skips, options)
         self.norm_out = GroupNorm(
@@ -107,7 +131,7 @@ class UNet(nnx.Module):
             config.channels[0], config.out_channels * area, 3, **options, zero=True
         )
         if config.bypass:
-            self.bypass = Bypass(config, **options)
+            self.bypass = Bypass(config, dtype=dtype, rngs=rngs)
 
     def _build_embeddings(self, options) -> None:
         config = self.config
@@ -191,19 +215,33 @@ class UNet(nnx.Module):
         embedding = self._embed(time, text, augmentation)
         context, context_mask = None, None
         if config.text_dim is not None:
-            context, context_mask = self.text_projection(text.embedding), text.mask
+            context, context_mask = self._run("text_projection", text.embedding), text.mask
+        video, low_resolution, observed, mask = map(
+            self._own_rows, (video, low_resolution, observed, mask)
+        )
         inputs = [video] if low_resolution is None else [video, low_resolution]
-        x = self.conv_in(self._fold(inputs))
+        x = self._run("conv_in", self._fold(inputs))
         if config.observed:
             x = x + self._observe(video, observed, mask)
         if self.temporal is not None:
-            x = self.temporal(x, embedding, context, context_mask)
-        x = constrain(x, VIDEO_AXES)
+            x = self._run("temporal", x, embedding, context, context_mask)
         x = self._down_and_up(x, embedding, context, context_mask)
-        x = self.conv_out(ACTIVATIONS[config.activation](self.norm_out(x)))
+        x = ACTIVATIONS[config.activation](self._run("norm_out", x))
+        x = self._run("conv_out", x)
         if config.bypass:
-            x = x + self.bypass(low_resolution.astype(self.dtype), embedding)
-        return self._unfold(x).astype(widen(self.dtype))
+            x = x + self._run("bypass", low_resolution.astype(self.dtype), embedding)
+        x = self._unfold(x).astype(widen(self.dtype))
+        return x if self.layout.rows is None else whole_rows(x, self.layout.rows, HEIGHT)
+
+    def _run(self, name: str, *inputs, remat: bool = False):
+        """Call a module of this network, with its parameters gathered."""
+        options = dict(layout=self.layout, dtype=self.dtype, remat=remat)
+        return run_module(getattr(self, name), name, *inputs, **options)
+
+    def _own_rows(self, x: jax.Array | None) -> jax.Array | None:
+        if x is None or self.layout.rows is None:
+            return x
+        return own_rows(x, self.layout.rows, HEIGHT)
 
     def _observe(self, video, observed, mask) -> Float[Array, "b t h w e"]:
         if observed is None:
@@ -211,46 +249,43 @@ class UNet(nnx.Module):
             observed = jnp.zeros_like(video)
             mask = observed[..., :1]
         # Callers may pass other values outside the mask.
-        return self.observation(self._fold([observed * mask, mask]))
+        return self._run("observation", self._fold([observed * mask, mask]))
 
     def _embed(self, time, text: Text | None, augmentation) -> Float[Array, "b e"]:
-        embedding = self.time(time)
+        embedding = self._run("time", time)
         if self.config.augmentation:
-            embedding = embedding + self.augmentation(augmentation)
+            embedding = embedding + self._run("augmentation", augmentation)
         if self.config.text_dim is not None:
-            embedding = embedding + self.text_pooling(text.embedding, text.mask)
+            embedding = embedding + self._run("text_pooling", text.embedding, text.mask)
         if self.config.embedding_activation:
             embedding = ACTIVATIONS[self.config.activation](embedding)
         return embedding
 
     def _down_and_up(self, x, embedding, context, mask):
         levels = range(len(self.config.channels))
-        run = functools.partial(self._run, embedding=embedding, context=context, mask=mask)
+
+        def block(name: str, x):
+            return self._run(name, x, embedding, context, mask, remat=self.remat)
+
+        def resize(name: str, x):
+            return self._run(name, x, embedding, remat=self.remat)
+
         skips = [x]
         for level in levels:
             for index in range(self.config.blocks[level]):
-                x = run(f"down_{level}_block_{index}", x)
+                x = block(f"down_{level}_block_{index}", x)
                 skips.append(x)
             if level < levels[-1]:
                 # The skip starts after the temporal resize, so that its frames fit on the way up.
-                x = getattr(self, f"down_{level}_resize")(x, embedding)
+                x = resize(f"down_{level}_resize", x)
                 skips.append(x)
-        x = run("middle_block_1", run("middle_block_0", x))
+        x = block("middle_block_1", block("middle_block_0", x))
         for level in reversed(levels):
             for index in range(self.config.blocks[level] + 1):
-                x = run(f"up_{level}_block_{index}", jnp.concatenate([x, skips.pop()], -1))
+                x = block(f"up_{level}_block_{index}", jnp.concatenate([x, skips.pop()], -1))
             if level > 0:
-                x = getattr(self, f"up_{level}_resize")(x, embedding)
+                x = resize(f"up_{level}_resize", x)
         return x
-
-    def _run(self, name: str, x, *, embedding, context, mask):
-        block = getattr(self, name)
-        if not self.remat:
-            return block(x, embedding, context, mask)
-        graph, state = nnx.split(block)
-        return jax.checkpoint(lambda state, *args: nnx.merge(graph, state)(*args))(
-            state, x, embedding, context, mask
-        )
 
     def _fold(self, inputs: list[jax.Array]) -> Float[Array, "b t i j k"]:
         """Concatenate, and move patches of pixels into channels (space-to-depth)."""
@@ -282,12 +317,31 @@ class UNet(nnx.Module):
                     f"{name} {size} is not divisible by the spatial factor "
                     f"{config.spatial_factor}: take {_nearest(size, config.spatial_factor)}"
                 )
+        self._check_rows(height)
         _check_given("text", text, config.text_dim is not None, required=True)
         _check_given("low_resolution", low_resolution, config.low_resolution, required=True)
         _check_given("augmentation", augmentation, config.augmentation, required=True)
         _check_given("observed", observed, config.observed, required=False)
         if (observed is None) != (mask is None):
             raise ValueError("observed and mask belong together: give both or neither")
+
+    def _check_rows(self, height: int) -> None:
+        """Raise a ValueError unless the devices along the axis of rows can divide the height."""
+        if self.layout.rows is None:
+            return
+        parts, coarsest = parts_along([self.layout.rows]), height // self.config.spatial_factor
+        if coarsest % parts:
+            raise ValueError(
+                f"--config.mesh.{self.layout.rows}={parts} does not divide the {coarsest} rows "
+                f"that frames of {height} pixels have at the coarsest level; "
+                f"use a divisor of {coarsest}"
+            )
+        if self.config.bypass or self.temporal is not None:
+            setting = "bypass" if self.config.bypass else "temporal.pattern"
+            raise ValueError(
+                f"--config.mesh.{self.layout.rows}={parts}: a model with {setting} needs whole "
+                f"frames; set --config.mesh.{self.layout.rows}=1"
+            )
 
 
 def _nearest(size: int, factor: int) -> int:

@@ -1,9 +1,8 @@
-"""The device mesh: always the same four axes, of size 1 if they are not used.
+"""The device mesh: always the same three axes, of size 1 if they are not used.
 
-  replica   copies of the model; crosses slices and slow networks
-  fsdp      the batch, and the stored parameters (gathered when they are used)
-  context   the frames of one clip
-  tensor    attention heads and hidden channels
+  replica   copies of the model, with rows of the batch; crosses slices and slow networks
+  fsdp      rows of the batch, and stored parameters (gathered when they are used)
+  context   rows of pixels of every frame, or the windows of a clip; and stored parameters
 
 Since every axis always exists, no sharding rule has to check for it.
 """
@@ -19,7 +18,8 @@ from jax.sharding import AxisType, Mesh
 
 from lumiere_jax.structure import check_fields
 
-AXES = ("replica", "fsdp", "context", "tensor")
+AXES = ("replica", "fsdp", "context")
+BATCH_AXES = ("replica", "fsdp")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,21 +31,20 @@ class MeshConfig:
     Attributes:
       replica: copies of the model.
       fsdp: devices that divide the batch and the stored parameters.
-      context: devices that divide the frames of a clip.
-      tensor: devices that divide attention heads and hidden channels.
+      context: devices that divide the height of the frames inside the U-Net, or the windows of a
+        clip in sampling, and the stored parameters.
     """
 
     replica: int = -1
     fsdp: int = 1
     context: int = 1
-    tensor: int = 1
 
     def __post_init__(self):
         # No system has a million devices. `shape` refuses 0.
         check_fields(self, whole=dict.fromkeys(AXES, (-1, 1 << 20)))
 
-    def shape(self, devices: int) -> tuple[int, int, int, int]:
-        """Return the sizes of the four axes on `devices` devices.
+    def shape(self, devices: int) -> tuple[int, int, int]:
+        """Return the sizes of the three axes on `devices` devices.
 
         Raises:
           ValueError: the sizes do not multiply to the number of devices.
@@ -82,5 +81,5 @@ def make_mesh(
     # jax.make_mesh defaults to Explicit axes, under which Flax convolutions with sharded kernels
     # raise.
     return jax.make_mesh(
-        config.shape(len(devices)), AXES, axis_types=(AxisType.Auto,) * 4, devices=devices
+        config.shape(len(devices)), AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices
     )

@@ -1,6 +1,6 @@
 """Start one of several processes, and put the rows that it loads into the global batch.
 
-A process knows its own devices and loads its own rows of every batch; the compiler does the rest.
+A process knows its own devices and loads its own rows of every batch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from absl import logging
 from etils import epath
 from jax.sharding import Mesh
 
-from lumiere_jax.parallel.sharding import LOGICAL_AXES, batch_shardings
+from lumiere_jax.parallel.mesh import BATCH_AXES
+from lumiere_jax.parallel.sharding import batch_shardings
 
 CACHE_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 
@@ -69,10 +70,10 @@ def use_compilation_cache(folder: epath.PathLike | None = None) -> epath.Path:
 def data_share(mesh: Mesh) -> tuple[int, int]:
     """Return (index, count): this process loads share `index` of `count` of every batch.
 
-    Processes that hold different frames or channels of the same rows get the same share.
+    Processes that have different devices along `context` get the same share.
     """
     rows = mesh.shape["replica"] * mesh.shape["fsdp"]
-    sharding = jax.sharding.NamedSharding(mesh, jax.P(LOGICAL_AXES["batch"]))
+    sharding = jax.sharding.NamedSharding(mesh, jax.P(BATCH_AXES))
     mine = sharding.addressable_devices_indices_map((rows,)).values()
     starts = {index[0].start or 0 for index in mine}
     count = rows // len(starts)

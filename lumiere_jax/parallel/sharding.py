@@ -1,82 +1,122 @@
-"""Shardings: a table from logical axes of activations to mesh axes, and a rule for storage.
+"""Where arrays are stored: a rule on global shapes for parameters, and rows for batches.
 
-Activations are constrained by the names of their axes (`constrain`). Stored arrays (parameters,
-their averages, the optimizer's state) need no names: a rule on shapes alone places them, the same
-for every tree (`storage_shardings`). The compiler gathers a parameter where it is used.
+Stored arrays (parameters, their averages, the optimizer's state) are divided over the axes `fsdp`
+and `context` together, small ones are whole on every device. A rule on shapes alone places them,
+the same for every tree. A network's blocks gather their own parameters when they run (`Layout`).
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array
 
-LOGICAL_AXES: dict[str, tuple[str, ...]] = {
-    "batch": ("replica", "fsdp"),
-    "frames": ("context",),
-    "height": (),
-    "width": (),
-    "channels": (),
-}
-"""Logical axis of an activation -> mesh axes that divide it, outermost first."""
+from lumiere_jax.parallel.mesh import BATCH_AXES
 
-STORAGE_AXES = ("fsdp", "tensor")
+STORAGE_AXES = ("fsdp", "context")
 SMALL = 2**14  # elements; below this, gathering costs more than the memory it saves
 ACCIDENT = 0.02  # largest fraction of parameters that may stay whole because nothing divides them
 
 
-def constrain(x: Array, names: Sequence[str | None]) -> Array:
-    """Return an activation with its sharding constrained by the names of its axes.
+@dataclasses.dataclass(frozen=True)
+class Division:
+    """Division of one stored array over devices; by default it is whole on each of them.
 
-    Outside `jax.set_mesh`, and on one device, `x` is returned as it is. An axis whose size its mesh
-    axes do not divide stays whole (one frame does not divide over `context`), and so do axes that a
-    surrounding `jax.shard_map` has divided already.
+    Attributes:
+      dimension: dimension that is divided.
+      axes: mesh axes that divide it, outermost first; none for a whole array.
+      parts: number of devices along these axes.
+    """
+
+    dimension: int = 0
+    axes: tuple[str, ...] = ()
+    parts: int = 1
+
+    def spec(self, rank: int) -> P:
+        """Return the division as a spec of `jax.shard_map`, for an array of some rank."""
+        if self.parts == 1:
+            return P()
+        axes = self.axes[0] if len(self.axes) == 1 else self.axes
+        return P(*[axes if i == self.dimension else None for i in range(rank)])
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Storage of a network's parameters, and the division of its frames; hashable.
+
+    Attributes:
+      divisions: '/'-joined path and division of each parameter that is divided.
+      rows: mesh axis that divides the height of the frames; whole frames when None.
+      gradient_dtype: dtype in which gradients of divided parameters are summed.
+    """
+
+    divisions: tuple[tuple[str, Division], ...] = ()
+    rows: str | None = None
+    gradient_dtype: Literal["float32", "bfloat16"] = "float32"
+
+    @functools.cached_property
+    def by_path(self) -> dict[str, Division]:
+        """Return the divisions by path."""
+        return dict(self.divisions)
+
+    def specs(self, params: Any) -> Any:
+        """Return the spec of each parameter, for `jax.shard_map`.
+
+        Args:
+          params: parameter tree of arrays or shapes.
+        """
+        return jax.tree_util.tree_map_with_path(
+            lambda path, leaf: self.by_path.get(_name(path), Division()).spec(leaf.ndim), params
+        )
+
+
+def layout_of(
+    divisions: Any, *, rows: str | None = None, gradient_dtype: Any = "float32"
+) -> Layout:
+    """Return the layout of a network from the divisions of its parameters.
 
     Args:
-      x: activation of any shape.
-      names: for each dimension a key of `LOGICAL_AXES`, or None for a dimension that stays whole,
-        such as ("batch", "frames", None).
-
-    Raises:
-      ValueError: the number of names is not that of dimensions, or a name is not in the table.
+      divisions: parameter tree with a `Division` for each leaf, see `divisions_of`.
+      rows: mesh axis that divides the height of the frames; whole frames when None.
+      gradient_dtype: dtype in which gradients of divided parameters are summed.
     """
-    if len(names) != x.ndim:
-        raise ValueError(f"constrain: {len(names)} names {tuple(names)} for shape {x.shape}")
-    unknown = [name for name in names if name is not None and name not in LOGICAL_AXES]
-    if unknown:
-        raise ValueError(f"constrain: unknown axis {unknown[0]!r}; one of {sorted(LOGICAL_AXES)}")
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or mesh.size == 1:
-        return x
-    free = {
-        axis: size
-        for axis, size, kind in zip(mesh.axis_names, mesh.axis_sizes, mesh.axis_types)
-        if kind == AxisType.Auto
-    }
-    spec = [
-        _fitting_axes(size, LOGICAL_AXES.get(name, ()), free) for size, name in zip(x.shape, names)
-    ]
-    return jax.lax.with_sharding_constraint(x, P(*spec)) if free else x
+    leaves, _ = jax.tree_util.tree_flatten_with_path(divisions)
+    divided = tuple((_name(path), division) for path, division in leaves if division.parts > 1)
+    return Layout(divided, rows, gradient_dtype)
 
 
-def _fitting_axes(size: int, axes: tuple[str, ...], sizes: dict[str, int]) -> Any:
-    """Return the longest prefix of `axes` that divides `size`, without axes of size 1, or None."""
-    axes = tuple(axis for axis in axes if sizes.get(axis, 1) > 1)
-    while axes and size % math.prod(sizes[axis] for axis in axes):
-        axes = axes[:-1]
-    return axes or None
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def divisions_of(tree: Any) -> Any:
+    """Return the `Division` of each array of a tree, read from its sharding.
+
+    Args:
+      tree: tree of arrays or `jax.ShapeDtypeStruct`s with shardings.
+    """
+    return jax.tree.map(lambda leaf: _division_of(leaf.sharding), tree)
+
+
+def _division_of(sharding: Any) -> Division:
+    for dimension, axes in enumerate(getattr(sharding, "spec", ())):
+        if axes is not None:
+            axes = (axes,) if isinstance(axes, str) else tuple(axes)
+            parts = math.prod(sharding.mesh.shape[axis] for axis in axes)
+            return Division(dimension, axes, parts) if parts > 1 else Division()
+    return Division()
 
 
 def storage_shardings(shapes: Any, mesh: Mesh, *, small: int = SMALL) -> Any:
-    """Return the sharding of each stored array: its largest divisible dimension over `fsdp`.
+    """Return the sharding of each stored array: its largest divisible dimension is divided.
 
-    `tensor` divides that dimension too where it can. Optimizer state has the shapes of the
-    parameters, hence the same shardings.
+    It is divided over `fsdp` and `context` together, or over one of them if it does not divide over
+    both. Optimizer state with the shapes of the parameters has the same shardings.
 
     Args:
       shapes: tree of arrays or `jax.ShapeDtypeStruct`s.
@@ -87,70 +127,66 @@ def storage_shardings(shapes: Any, mesh: Mesh, *, small: int = SMALL) -> Any:
       The same tree with a `NamedSharding` for each leaf.
 
     Raises:
-      ValueError: more than 2 % of all elements have no dimension that `fsdp` divides.
+      ValueError: more than 2 % of all elements have no dimension that the devices divide.
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(shapes)
-    specs, stuck = [], {}
+    divided = {axis: mesh.shape[axis] for axis in STORAGE_AXES if mesh.shape[axis] > 1}
+    divisions, stuck = [], {}
     for path, leaf in leaves:
         size = math.prod(leaf.shape)
-        spec = P() if size < small else _storage_spec(leaf.shape, dict(mesh.shape))
-        if size >= small and mesh.shape["fsdp"] > 1 and spec == P():
-            stuck[jax.tree_util.keystr(path, simple=True, separator="/")] = size
-        specs.append(NamedSharding(mesh, spec))
+        division = Division() if size < small else storage_division(leaf.shape, divided)
+        if size >= small and divided and division.parts == 1:
+            stuck[_name(path)] = size
+        divisions.append(division)
     total = sum(math.prod(leaf.shape) for _, leaf in leaves)
     if sum(stuck.values()) > ACCIDENT * total:
+        flags = " ".join(f"--config.mesh.{axis}={size}" for axis, size in divided.items())
         raise ValueError(
-            f"--config.mesh.fsdp={mesh.shape['fsdp']} divides no dimension of "
+            f"{flags} divides no dimension of "
             f"{max(stuck, key=stuck.get)} and {len(stuck) - 1} more, "
             f"{sum(stuck.values()) / total:.0%} of the parameters; use a power of two"
         )
-    return jax.tree_util.tree_unflatten(structure, specs)
+    shardings = [
+        NamedSharding(mesh, division.spec(len(leaf.shape)))
+        for division, (_, leaf) in zip(divisions, leaves)
+    ]
+    return jax.tree_util.tree_unflatten(structure, shardings)
 
 
-def _storage_spec(shape: tuple[int, ...], sizes: dict[str, int]) -> P:
-    """Return the spec that divides the largest dimension over STORAGE_AXES, else over `fsdp`."""
-    for axes in (STORAGE_AXES, STORAGE_AXES[:1]):
-        axes = tuple(axis for axis in axes if sizes[axis] > 1)
+def storage_division(shape: tuple[int, ...], sizes: dict[str, int]) -> Division:
+    """Return the division of the largest dimension that all axes divide, or else one of them.
+
+    Args:
+      shape: global shape of the array.
+      sizes: number of devices along each mesh axis that may divide it.
+    """
+    for axes in (tuple(sizes), *((axis,) for axis in sizes)):
         parts = math.prod(sizes[axis] for axis in axes)
         # Of equal dimensions the last: the output channels of a kernel.
-        for _, dimension in sorted(((n, i) for i, n in enumerate(shape)), reverse=True):
-            if axes and shape[dimension] % parts == 0:
-                return P(*[axes if i == dimension else None for i in range(len(shape))])
-    return P()
+        for size, dimension in sorted(((n, i) for i, n in enumerate(shape)), reverse=True):
+            if axes and size % parts == 0:
+                return Division(dimension, axes, parts)
+    return Division()
 
 
 def batch_shardings(batch: dict[str, Any], mesh: Mesh) -> dict[str, NamedSharding]:
-    """Return shardings of a batch: rows over (replica, fsdp), frames of "video" over context.
+    """Return shardings of a batch: its rows are divided over `replica` and `fsdp`.
 
     Args:
-      batch: arrays or shapes whose first dimension is the global batch; frames that do not divide
-        over context stay whole.
+      batch: arrays or shapes whose first dimension is the global batch.
       mesh: mesh to divide the batch over.
 
     Raises:
       ValueError: the batch is not a multiple of replica × fsdp.
     """
-    rows = mesh.shape["replica"] * mesh.shape["fsdp"]
+    rows = math.prod(mesh.shape[axis] for axis in BATCH_AXES)
     size = next(iter(batch.values())).shape[0]
     if size % rows:
         raise ValueError(
             f"--config.data.batch_size={size} is not divisible by replica × fsdp = {rows} devices; "
             f"set --config.data.batch_size={-(-size // rows) * rows}"
         )
-    names = {"video": ("batch", "frames")}
-    sizes = dict(mesh.shape)
-    return {
-        key: NamedSharding(
-            mesh,
-            P(
-                *[
-                    _fitting_axes(n, LOGICAL_AXES[name], sizes)
-                    for n, name in zip(leaf.shape, names.get(key, ("batch",)))
-                ]
-            ),
-        )
-        for key, leaf in batch.items()
-    }
+    return dict.fromkeys(batch, NamedSharding(mesh, P(BATCH_AXES)))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import UInt8
+from jaxtyping import Array, UInt8
 from tqdm import tqdm
 
 from lumiere_jax.checkpoints.model_folder import Model, Part, stage_names
@@ -34,7 +34,8 @@ class Cascade:
 
     Attributes:
       stages: the base, then super-resolutions.
-      mesh: devices that the windows of a clip are divided over (its axis `context`).
+      mesh: devices that clips, and the windows or the frames' height of a clip, are divided over;
+        the default device when None.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Cascade:
     ):
         self.stages, self.mesh = tuple(stages), mesh
         self._text = encoder, text or TextConfig()
-        self._encode = TextEncoder(*self._text)
+        self._encode = TextEncoder(*self._text, mesh)
 
     @classmethod
     def from_model(cls, model: Model, *, dtype=None, mesh: Mesh | None = None) -> Cascade:
@@ -133,15 +134,13 @@ class Cascade:
         self.check_names([*samplers, *params])
         self._check_request(request)
         clips, made = request.low_resolution, {}
-        context = contextlib.nullcontext() if self.mesh is None else jax.set_mesh(self.mesh)
-        with context:
-            for stage in self._stages_of(request):
-                sampler = samplers.get(stage.name, stage.settings.sampler)
-                with SamplingProgress(stage, sampler, progress, on_preview):
-                    options = {"sampler": sampler, "preview_every": preview_every}
-                    options["params"] = params.get(stage.name)
-                    clips = self._sample_stage(stage, request, clips, options)
-                    made[stage.name] = np.asarray(to_uint8(clips))
+        for stage in self._stages_of(request):
+            sampler = samplers.get(stage.name, stage.settings.sampler)
+            with SamplingProgress(stage, sampler, progress, on_preview):
+                options = {"sampler": sampler, "preview_every": preview_every}
+                options["params"] = params.get(stage.name)
+                clips = self._sample_stage(stage, request, clips, options)
+                made[stage.name] = np.asarray(to_uint8(clips))
         return made
 
     def check_names(self, names: Iterable[str]) -> None:
@@ -231,14 +230,21 @@ class Cascade:
 
 def _stage(name: str, part: Part, dtype, mesh: Mesh | None) -> Stage:
     settings = from_dict(StageConfig, part.settings, f"model.json: {name}")
-    return Stage(name, network(part.config, dtype=dtype), _placed(part.params, mesh), settings)
+    params = _placed(part.params, mesh)
+    return Stage(name, network(part.config, dtype=dtype), params, settings, mesh)
 
 
 def _placed(params: Params | None, mesh: Mesh | None) -> Params:
     if params is None:
         raise ValueError("this model was described and not read: use read_model")
     if mesh is None:
-        return params
+        # Those of a run may be divided over devices, and the network then computes on one.
+        divided = any(
+            len(x.sharding.device_set) > 1
+            for x in jax.tree.leaves(params)
+            if isinstance(x, jax.Array)
+        )
+        return jax.device_put(params, jax.devices()[0]) if divided else params
     return jax.device_put(params, storage_shardings(params, mesh))
 
 
@@ -248,7 +254,7 @@ def _for_all(array, clips: int):
 
 
 class SamplingProgress:
-    """Context of a stage's progress bar and preview callback.
+    """Context of a stage's progress bar and preview callback, which runs in a thread of its own.
 
     Args:
       stage: stage whose callbacks are set until the context ends.
@@ -260,16 +266,25 @@ class SamplingProgress:
     def __init__(self, stage: Stage, sampler: SamplerConfig, progress: bool, on_preview):
         self._stage, self._on_preview = stage, on_preview
         steps = len(sampler.times()) - 1
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._previews: list[Future] = []
         self._bar = tqdm(total=steps, desc=stage.name, unit="step", disable=not progress)
 
     def __enter__(self):
         self._stage.progress = lambda step: self._bar.update(1)
         if self._on_preview is not None:
-            name = self._stage.name
-            self._stage.preview = lambda step, clip: self._on_preview(name, step, to_uint8(clip))
+            self._stage.preview = lambda step, clip: self._previews.append(
+                self._thread.submit(self._show, step, clip)
+            )
+
+    def _show(self, step: int, clip: Array) -> None:
+        self._on_preview(self._stage.name, step, to_uint8(np.asarray(clip)))
 
     def __exit__(self, *_):
         jax.effects_barrier()
         self._bar.close()
+        self._thread.shutdown()
         self._stage.progress = lambda step: None
         self._stage.preview = lambda step, clip: None
+        for preview in self._previews:
+            preview.result()  # raises what the callback raised

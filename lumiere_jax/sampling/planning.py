@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
-
 from lumiere_jax.diffusion.multidiffusion import (
     Tiles,
     Windows,
@@ -15,9 +13,6 @@ from lumiere_jax.diffusion.multidiffusion import (
 )
 from lumiere_jax.models.config import UNetConfig
 from lumiere_jax.sampling.stage_config import StageConfig
-
-WINDOW_AXIS = "context"
-"""Mesh axis that groups of windows are divided over."""
 
 
 def windows_over(frames: int, settings: StageConfig, network: UNetConfig, name: str) -> Windows:
@@ -81,9 +76,14 @@ def tiles_over(
 
 
 def composition(
-    windows: Windows, tiles: Tiles | None, settings: StageConfig, *, fade: bool
+    windows: Windows,
+    tiles: Tiles | None,
+    settings: StageConfig,
+    *,
+    fade: bool,
+    mesh_axis: str | None = None,
 ) -> dict[str, Any]:
-    """Return plans, window weights and the mesh axis, as keywords of `diffusion.compose`.
+    """Return plans and window weights, as keywords of `diffusion.compose`.
 
     Args:
       windows: positions of the windows.
@@ -91,12 +91,12 @@ def composition(
       settings: configuration of the stage.
       fade: True to use the weights "ramp" over the frames, so that windows of different texts fade
         into one another.
+      mesh_axis: mesh axis that groups of windows are divided over; none when None.
     """
-    spread = dict(jax.sharding.get_abstract_mesh().shape).get(WINDOW_AXIS, 1) > 1
     plans = {
         "window_plan": windows,
         "window_weights": window_weights(windows, "ramp" if fade else settings.weights),
-        "mesh_axis": WINDOW_AXIS if spread else None,
+        "mesh_axis": mesh_axis,
         "group": settings.group,
     }
     if tiles is None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Key
 
 from lumiere_jax.diffusion.denoiser import compose, denoiser_from_network
@@ -18,12 +20,16 @@ from lumiere_jax.diffusion.multidiffusion import Tiles, Windows
 from lumiere_jax.diffusion.sampler_config import SamplerConfig
 from lumiere_jax.diffusion.sampling import Hooks, sample
 from lumiere_jax.models.network import Network, Params
+from lumiere_jax.parallel.mesh import AXES, BATCH_AXES
+from lumiere_jax.parallel.rows import map_rows
+from lumiere_jax.parallel.sharding import Layout, divisions_of, layout_of
 from lumiere_jax.sampling.low_resolution import check_low_resolution, long_refine_conditions
 from lumiere_jax.sampling.planning import composition, tiles_over, windows_over
 from lumiere_jax.sampling.stage_config import StageConfig
 from lumiere_jax.text.text import Text
 
-Preview = Callable[[int, np.ndarray], None]
+CONTEXT = "context"
+Preview = Callable[[int, Array], None]
 
 
 class Stage:
@@ -34,21 +40,31 @@ class Stage:
       network: network of the stage.
       params: parameters of the network.
       settings: geometry, diffusion and default sampler.
+      mesh: devices to sample on; the default device when None.
       progress: callback with the number of each finished step.
-      preview: callback with that number and the clean estimate, if previews are requested.
+      preview: callback with that number and the clean estimate, if previews are requested; see
+        `diffusion.Hooks`.
     """
 
-    def __init__(self, name: str, network: Network, params: Params, settings: StageConfig):
+    def __init__(
+        self,
+        name: str,
+        network: Network,
+        params: Params,
+        settings: StageConfig,
+        mesh: Mesh | None = None,
+    ):
         self.name, self.network, self.params, self.settings = name, network, params, settings
+        self.mesh = mesh
         self.progress: Callable[[int], None] = lambda step: None
         self.preview: Preview = lambda step, clip: None
-        static = ("sampler", "frames", "strength", "told", "preview_every")
+        static = ("sampler", "frames", "strength", "told", "preview_every", "layout")
         self._compiled = jax.jit(self._run, static_argnames=static)
 
     def with_config(self, **changes: Any) -> Stage:
         """Return the network under other settings, such as `window=8`."""
         settings = dataclasses.replace(self.settings, **changes)
-        return Stage(self.name, self.network, self.params, settings)
+        return Stage(self.name, self.network, self.params, settings, self.mesh)
 
     @property
     def refines(self) -> bool:
@@ -75,7 +91,8 @@ class Stage:
     ) -> Float[Array, "b t h w c"]:
         """Sample clean clips in [−1, 1].
 
-        Under `jax.set_mesh`, groups of windows are divided over the axis `context` of the mesh.
+        On a mesh, clips are divided over `replica` and `fsdp`. The axis `context` divides groups of
+        windows if the clip has several, and the height of the frames inside the network otherwise.
 
         Args:
           keys: random key of each clip; a clip does not depend on the others of its batch.
@@ -103,11 +120,14 @@ class Stage:
             text = null = window_texts = None
         if low_resolution is not None:
             check_low_resolution(low_resolution, self.settings, self.name)
-        arrays = (text, null, low_resolution, observed, mask, source, window_texts)
+        if window_texts is not None:  # rows first, as everything that devices divide
+            window_texts = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, 0), window_texts)
+        params = self.params if params is None else params
         return self._compiled(
-            self.params if params is None else params,
-            keys,
-            arrays,
+            params,
+            null,
+            (keys, text, low_resolution, observed, mask, source, window_texts),
+            layout=Layout() if self.mesh is None else layout_of(divisions_of(params)),
             sampler=sampler or self.settings.sampler,
             frames=frames,
             strength=strength,
@@ -123,14 +143,47 @@ class Stage:
         """Return the tiles over frames of some size, see `planning.tiles_over`."""
         return tiles_over(height, width, self.settings, self.network.config, self.name)
 
-    def _run(self, params, keys, arrays, *, sampler, frames, strength, told, preview_every):
-        text, null, low_resolution, observed, mask, source, window_texts = arrays
-        diffusion, network = self.settings.diffusion, self.network
+    def _run(self, params, null, rows, *, layout: Layout, **options):
+        """Sample the rows of a batch, on the mesh if there is one."""
+        if self.mesh is None:
+            return self._sample_rows(self.network, None, (params, null), rows, **options)
+        options["count"] = len(rows[0])
+        mesh_axis = None
+        if self.mesh.shape[CONTEXT] > 1:
+            frames = options["frames"]
+            if len(self.plan(frames)) > 1:
+                mesh_axis = CONTEXT
+            else:
+                layout = dataclasses.replace(layout, rows=CONTEXT)
+        local = functools.partial(
+            self._sample_rows, self.network.with_layout(layout), mesh_axis, **options
+        )
+        whole = (layout.specs(params), P())
+        return map_rows(local, self.mesh, whole)((params, null), rows)
+
+    def _sample_rows(
+        self,
+        network,
+        mesh_axis,
+        whole,
+        rows,
+        *,
+        sampler,
+        frames,
+        strength,
+        told,
+        preview_every,
+        count: int | None = None,
+    ):
+        (params, null), diffusion = whole, self.settings.diffusion
+        keys, text, low_resolution, observed, mask, source, window_texts = rows
+        if window_texts is not None:
+            window_texts = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), window_texts)
         shape = self._shape(frames, observed, source, low_resolution)
         noise_keys, step_keys, augmentation_keys = (folded(keys, i) for i in range(3))
         conditions = Conditions(text, observed=observed, mask=mask)
         if self.refines:
-            given = long_refine_conditions(
+            given: dict[str, Any] = long_refine_conditions(
                 low_resolution,
                 frame_noise(augmentation_keys, shape),
                 shape,
@@ -146,7 +199,9 @@ class Stage:
             sampler,
             null=null,
             texts=window_texts,
-            **composition(*plans, self.settings, fade=window_texts is not None),
+            **composition(
+                *plans, self.settings, fade=window_texts is not None, mesh_axis=mesh_axis
+            ),
         )
         return sample(
             denoise,
@@ -157,7 +212,7 @@ class Stage:
             source=source,
             strength=strength,
             noise_at=lambda step: frame_noise(folded(step_keys, step), shape),
-            hooks=self._hooks(preview_every),
+            hooks=self._hooks(preview_every, count),
         )
 
     def _shape(self, frames: int, *given) -> tuple[int, int, int, int]:
@@ -170,11 +225,19 @@ class Stage:
         short = min(height, width)
         return frames, height * size // short, width * size // short, channels
 
-    def _hooks(self, preview_every: int) -> Hooks:
-        # The compiled program keeps these two functions: they look up the current callbacks.
-        preview = (lambda step, clip: self.preview(step, clip)) if preview_every else None
-        return Hooks(
+    def _hooks(self, preview_every: int, count: int | None) -> Hooks:
+        """Return the callbacks; on a mesh, the first device calls, with all `count` clips."""
+        # The compiled program keeps these functions: they look up the current callbacks.
+        preview = (lambda step, clips: self.preview(step, clips)) if preview_every else None
+        hooks = Hooks(
             progress=lambda step: self.progress(step), preview=preview, every=preview_every or 1
+        )
+        if self.mesh is None:
+            return hooks
+        return dataclasses.replace(
+            hooks,
+            only=lambda: jax.lax.axis_index(AXES) == 0,
+            gather=lambda clips: jax.lax.all_gather(clips, BATCH_AXES, tiled=True)[:count],
         )
 
 

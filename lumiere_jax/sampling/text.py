@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array
 
 from lumiere_jax.diffusion.multidiffusion import Windows
 from lumiere_jax.models.network import Network, Params
+from lumiere_jax.parallel.rows import map_rows
+from lumiere_jax.parallel.sharding import divisions_of, layout_of
 from lumiere_jax.structure import check_whole
 from lumiere_jax.text.text import Text
 from lumiere_jax.text.tokenizers import Tokenizer, open_tokenizer
@@ -38,10 +43,17 @@ class TextEncoder:
     Args:
       model: network of the text encoder and its parameters; None if the cascade reads no text.
       settings: tokenizer.
+      mesh: devices that the prompts are divided over; the default device when None.
     """
 
-    def __init__(self, model: tuple[Network, Params] | None, settings: TextConfig):
+    def __init__(
+        self,
+        model: tuple[Network, Params] | None,
+        settings: TextConfig,
+        mesh: Mesh | None = None,
+    ):
         self._model, self._length = model, settings.length
+        self._embed = None if model is None else _embedding(*model, mesh)
         rows = None if model is None else model[0].config.vocabulary_size
         self._tokenizer: Tokenizer = open_tokenizer(settings.tokenizer, rows)
 
@@ -49,15 +61,25 @@ class TextEncoder:
         """Return the embeddings of prompts; None if the cascade reads no text."""
         if self._model is None:
             return None
-        network, params = self._model
         tokens = self._tokenizer.encode(list(prompts), self._length)
-        return Text(network.apply(params, *map(jnp.asarray, tokens)), jnp.asarray(tokens.mask))
+        ids, mask = map(jnp.asarray, tokens)
+        return Text(self._embed(self._model[1], (ids, mask)), mask)
 
     def unread(self, text: str) -> Unread | None:
         """Return the parts of a text that the model cannot read; None if there are none."""
         if self._model is None:
             return None
         return find_unread(self._tokenizer, text, self._length)
+
+
+def _embedding(network: Network, params: Params, mesh: Mesh | None) -> Callable[..., Array]:
+    """Return the compiled function (parameters, (ids, mask)) -> embeddings, on the mesh if any."""
+    if mesh is None:
+        return lambda params, tokens: network.apply(params, *tokens)
+    layout = layout_of(divisions_of(params))
+    local = network.with_layout(layout)
+    run = map_rows(lambda params, tokens: local.apply(params, *tokens), mesh, layout.specs(params))
+    return jax.jit(run)
 
 
 def shots_of_windows(shots: Sequence[str], windows: Windows, first: Windows) -> list[str]:

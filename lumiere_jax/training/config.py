@@ -51,6 +51,8 @@ class TrainConfig:
       accumulate: number of micro-batches that the batch is divided into, for less memory.
       ema_decay: decay of the parameters' moving average; min(ema_decay, (1 + step) / (10 + step))
         is used.
+      gradient_dtype: dtype in which devices sum the gradients of divided parameters; "bfloat16"
+        moves half the bytes and rounds each sum (docs/notes/collectives.md).
       text_dropout: fraction of the clips that are trained with the null text.
       dtype: compute dtype, "float32" or "bfloat16"; when None, bfloat16 on accelerators and
         float32 on CPUs.
@@ -72,6 +74,7 @@ class TrainConfig:
     start_from: str | None = None
     accumulate: int = 1
     ema_decay: float = 0.9999
+    gradient_dtype: Literal["float32", "bfloat16"] = "float32"
     text_dropout: float = 0.1
     dtype: Literal["float32", "bfloat16"] | None = None
     remat: bool = False

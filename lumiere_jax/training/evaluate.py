@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, UInt8
 
 from lumiere_jax.diffusion.denoiser import compose, denoiser_from_network
 from lumiere_jax.diffusion.estimate import Conditions
 from lumiere_jax.diffusion.sampling import sample
+from lumiere_jax.parallel.collectives import mean_over_batch
+from lumiere_jax.parallel.mesh import BATCH_AXES
 from lumiere_jax.parallel.processes import global_batch
-from lumiere_jax.text.text import Text, Tokens
+from lumiere_jax.parallel.rows import device_rows, map_rows
+from lumiere_jax.parallel.sharding import divisions_of
+from lumiere_jax.sampling.stage import folded, frame_noise, normal
 from lumiere_jax.text.tokenizers import open_tokenizer
 from lumiere_jax.text.unread import find_unread
 from lumiere_jax.training.data import open_evaluation_batches, prompt_text
@@ -28,7 +34,7 @@ from lumiere_jax.video.pixel_values import to_uint8
 
 
 class Evaluation:
-    """Evaluation of the averaged parameters; must run under `jax.set_mesh(mesh)`.
+    """Evaluation of the averaged parameters, each device with its rows of the clips.
 
     Args:
       objective: networks of the run.
@@ -44,9 +50,7 @@ class Evaluation:
         experiment = dataclasses.replace(experiment, train=train)
         self._experiment, self._mesh = experiment, mesh
         self._objective = dataclasses.replace(objective, experiment=experiment)
-        self._loss = jax.jit(self._batch_loss)
-        self._sample = jax.jit(self._clips)
-        self._refine = jax.jit(functools.partial(measure, self._objective))
+        self._programs: Programs | None = None
         self._prompts = train.sample_prompts
         # Read now: a prompt without an embedding is not to be found out after hours of training.
         self._text = prompt_text(experiment, self._prompts) if self._prompts else None
@@ -92,7 +96,8 @@ class Evaluation:
             for index in range(self._experiment.train.evaluation_batches):
                 batch = next(batches)
                 batch.pop("record", None)
-                losses.append(self._loss(params, global_batch(batch, self._mesh), np.int32(index)))
+                placed = global_batch(batch, self._mesh)
+                losses.append(self._compiled(params).loss(params, placed, np.int32(index)))
         return float(np.mean(jax.device_get(losses)))
 
     def clips(self, params: Params) -> UInt8[np.ndarray, "b t h w c"]:
@@ -101,7 +106,8 @@ class Evaluation:
         Args:
           params: all parameters.
         """
-        return np.asarray(jax.device_get(self._sample(params, self._text)))
+        rows = {"number": np.arange(len(self._prompts)), "text": self._text}
+        return np.asarray(jax.device_get(self._compiled(params).clips(params, rows)))
 
     def refined(
         self, params: Params
@@ -114,29 +120,77 @@ class Evaluation:
         with open_evaluation_batches(self._experiment, self._mesh) as batches:
             batch = next(batches)
         batch.pop("record", None)
-        key = jax.random.key(self._experiment.seed + 2)
-        scores, clips = self._refine(params, global_batch(batch, self._mesh), key)
+        placed = global_batch(batch, self._mesh)
+        scores, clips = self._compiled(params).refined(params, placed)
         return jax.device_get((scores, to_uint8(clips)))
 
-    def _batch_loss(self, params: Params, batch: dict[str, Array], index: Array) -> Array:
-        key = jax.random.fold_in(jax.random.key(self._experiment.seed + 1), index)
-        return self._objective.loss(params, batch, key)[0]
+    def _compiled(self, params: Params) -> Programs:
+        """Return the programs for parameters that are placed as these are."""
+        if self._programs is None:
+            self._programs = _programs(self._objective, params, self._mesh)
+        return self._programs
 
-    def _clips(self, params: Params, text: Tokens | Text | None) -> UInt8[Array, "b t h w c"]:
-        experiment, objective = self._experiment, self._objective
-        data = experiment.data
-        size, channels = data.clip_size, experiment.model.in_channels
-        shape = (len(self._prompts), data.clip_frames, size, size, channels)
-        key = jax.random.key(experiment.seed + 2)
-        unet = objective.unet_params(params)
-        predict = denoiser_from_network(objective.unet.apply, unet, experiment.diffusion)
-        denoise = compose(
-            predict,
+
+class Programs(NamedTuple):
+    """Compiled functions of the parameters and of rows that the devices divide.
+
+    Attributes:
+      loss: (params, batch, number of the batch) -> mean loss.
+      clips: (params, {"number": [n], "text": …}) -> uint8 clips [n, t, h, w, c].
+      refined: (params, batch) -> scores, and clips side by side; see `super_resolution.measure`.
+    """
+
+    loss: Callable[..., Array]
+    clips: Callable[..., Array]
+    refined: Callable[..., tuple[dict[str, Array], Array]]
+
+
+def _programs(objective: Objective, params: Params, mesh: Mesh) -> Programs:
+    local = objective.on_mesh(divisions_of(params), mesh)
+    seed = objective.experiment.seed
+    specs = jax.tree.map(lambda leaf: leaf.sharding.spec, params)
+    over_devices = functools.partial(jax.shard_map, mesh=mesh, check_vma=False)
+
+    def loss(params: Params, batch: dict[str, Array], index: Array) -> Array:
+        key = jax.random.fold_in(jax.random.key(seed + 1), index)
+        rows = device_rows(len(batch["video"]))
+        return mean_over_batch(local.loss(params, batch, key, rows)[0])
+
+    def refined(params: Params, batch: dict[str, Array]) -> tuple[dict[str, Array], Array]:
+        rows = device_rows(len(batch["video"]))
+        return measure(local, params, batch, jax.random.key(seed + 2), rows)
+
+    clips = functools.partial(_sample_clips, local)
+    rows = P(BATCH_AXES)
+    return Programs(
+        loss=jax.jit(over_devices(loss, in_specs=(specs, rows, P()), out_specs=P())),
+        clips=jax.jit(map_rows(clips, mesh, specs)),
+        refined=jax.jit(over_devices(refined, in_specs=(specs, rows), out_specs=(P(), rows))),
+    )
+
+
+def _sample_clips(
+    objective: Objective, params: Params, rows: dict[str, Any]
+) -> UInt8[Array, "b t h w c"]:
+    """Sample clips of texts; a clip depends on the number of its row and on no other row."""
+    experiment = objective.experiment
+    data = experiment.data
+    size = data.clip_size
+    shape = (data.clip_frames, size, size, experiment.model.in_channels)
+    key = jax.random.key(experiment.seed + 2)
+    keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(rows["number"])
+    predict = denoiser_from_network(
+        objective.unet.apply, objective.unet_params(params), experiment.diffusion
+    )
+    null = objective.encode(params, jax.tree.map(jnp.asarray, objective.null))
+    denoise = compose(predict, experiment.diffusion, experiment.sampler, null=null)
+    return to_uint8(
+        sample(
+            denoise,
+            normal(folded(keys, 0), shape),
+            Conditions(text=objective.encode(params, rows["text"])),
             experiment.diffusion,
             experiment.sampler,
-            null=objective.encode(params, jax.tree.map(jnp.asarray, objective.null)),
+            noise_at=lambda step: frame_noise(folded(folded(keys, 1), step), shape),
         )
-        noise = jax.random.normal(key, shape)
-        conditions = Conditions(text=objective.encode(params, text))
-        clip = sample(denoise, noise, conditions, experiment.diffusion, experiment.sampler, key=key)
-        return to_uint8(clip)
+    )

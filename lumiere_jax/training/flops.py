@@ -45,7 +45,7 @@ def _equation_flops(equation: core.JaxprEqn) -> int:
         return inner * params["length"]
     if name == "shard_map":
         # The body computes one device's share.
-        return inner * math.prod(params["mesh"].shape[axis] for axis in params["manual_axes"])
+        return inner * math.prod(params["mesh"].shape[axis] for axis in params["newly_manual_axes"])
     return inner
 
 

@@ -12,10 +12,11 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import Mesh
 
 from lumiere_jax.models.stunet import VIDEO_MODULES
-from lumiere_jax.parallel.sharding import SMALL, storage_shardings
+from lumiere_jax.parallel.sharding import SMALL, replicated, storage_shardings
 from lumiere_jax.training.checkpoint import Checkpoints, state_from_trees, stored_trees
 from lumiere_jax.training.config import Experiment
 from lumiere_jax.training.objective import Objective
+from lumiere_jax.training.optimizer import optimizer_shardings
 from lumiere_jax.training.runs import load_params
 from lumiere_jax.training.stages import STAGES, TEXT_STAGE
 from lumiere_jax.training.state import Params, State, create_state, split_params
@@ -91,7 +92,20 @@ def state_shapes(objective: Objective, optimizer: Any, mesh: Mesh, *, small: int
         ),
         objective.shapes(),
     )
-    return _placed(shapes, storage_shardings(shapes, mesh, small=small))
+    trainable, frozen = (
+        storage_shardings(tree, mesh, small=small) for tree in (shapes.trainable, shapes.frozen)
+    )
+    whole = replicated(mesh)
+    shardings = shapes._replace(
+        step=whole,
+        trainable=trainable,
+        frozen=frozen,
+        ema=trainable,
+        optimizer=optimizer_shardings(optimizer, shapes.optimizer, trainable),
+        skipped=whole,
+        skipped_in_a_row=whole,
+    )
+    return _placed(shapes, shardings)
 
 
 def start_params(

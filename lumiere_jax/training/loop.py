@@ -59,7 +59,6 @@ def train(experiment: Experiment, run: epath.PathLike) -> str | None:
     optimizer = make_optimizer(experiment.optimizer, train.steps)
     with (
         open_folder(folder, experiment),
-        jax.set_mesh(mesh),
         Preemption() as preemption,
         Checkpoints(folder, train.keep) as checkpoints,
         open_batches(experiment, mesh, folder) as batches,

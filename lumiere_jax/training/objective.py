@@ -9,17 +9,20 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Key
 
 from lumiere_jax.checkpoints.style import add_factors
 from lumiere_jax.diffusion.estimate import Conditions
 from lumiere_jax.diffusion.loss import diffusion_loss
 from lumiere_jax.models.network import Network, network
+from lumiere_jax.parallel.rows import Rows, all_rows
+from lumiere_jax.parallel.sharding import layout_of
 from lumiere_jax.text.text import Text, Tokens
 from lumiere_jax.training.config import Experiment
 from lumiere_jax.training.data import null_text
 from lumiere_jax.training.state import Params
-from lumiere_jax.training.style import factor_shapes, init_factors
+from lumiere_jax.training.style import add_divided_factors, factor_shapes, init_factors
 from lumiere_jax.training.super_resolution import degrade
 from lumiere_jax.video.pixel_values import from_uint8
 
@@ -38,12 +41,15 @@ class Objective:
       unet: network whose loss is computed.
       text: encoder of the batch's tokens; None if the batch carries embeddings.
       null: tokens of the empty string [1, l], or its embedding.
+      divisions: `Division` of each parameter, for an objective that runs inside `jax.shard_map`;
+        every parameter is whole when None.
     """
 
     experiment: Experiment
     unet: Network
     text: Network | None
     null: Tokens | Text | None
+    divisions: Params | None = None
 
     @property
     def dtype(self) -> Any:
@@ -54,6 +60,24 @@ class Objective:
     def networks(self) -> dict[str, Network]:
         """Return the networks by their names in the parameter tree."""
         return {"unet": self.unet} | ({"text": self.text} if self.text is not None else {})
+
+    def on_mesh(self, divisions: Params, mesh: Mesh) -> Objective:
+        """Return the objective that runs inside `jax.shard_map` on this device's parts.
+
+        Args:
+          divisions: `Division` of each parameter, see `parallel.divisions_of`.
+          mesh: mesh of the devices; its axis `context` divides the height of the frames.
+        """
+        rows = "context" if mesh.shape["context"] > 1 else None
+        gradient_dtype = self.experiment.train.gradient_dtype
+        unet = layout_of(divisions["unet"], rows=rows, gradient_dtype=gradient_dtype)
+        text = self.text
+        if text is not None:
+            layout = layout_of(divisions["text"], gradient_dtype=gradient_dtype)
+            text = text.with_layout(layout)
+        return dataclasses.replace(
+            self, unet=self.unet.with_layout(unet), text=text, divisions=divisions
+        )
 
     def shapes(self) -> Params:
         """Return all parameters as shapes; nothing is allocated."""
@@ -101,10 +125,16 @@ class Objective:
         """
         if "low_rank" not in params:
             return params["unet"]
-        return add_factors(params["unet"], params["low_rank"])
+        if self.divisions is None:
+            return add_factors(params["unet"], params["low_rank"])
+        return add_divided_factors(params["unet"], params["low_rank"], self.divisions)
 
     def loss(
-        self, params: Params, batch: dict[str, Array], key: Key[Array, ""]
+        self,
+        params: Params,
+        batch: dict[str, Array],
+        key: Key[Array, ""],
+        rows: Rows | None = None,
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """Return the mean loss of a batch, and its metrics.
 
@@ -114,15 +144,22 @@ class Objective:
             "text_embedding" [b, l, d] and "text_mask" [b, l]; for a conditional model "mask"
             [b, t, h, w, 1] and "still" [b].
           key: random key of the noise, the times, and the text dropout.
+          rows: rows of the global batch that these are; all of it when None.
         """
         chex.assert_rank(batch["video"], 5)
         chex.assert_equal_shape_prefix(jax.tree.leaves(batch), 1)
         dropout_key, noise_key = jax.random.split(key)
+        rows = rows or all_rows(len(batch["video"]))
         experiment, degrade_key = self.experiment, jax.random.fold_in(key, 2)
         clean, observed, mask = observe(from_uint8(batch["video"]), batch)
-        text = self.encode(params, self.drop_text(batch, dropout_key))
+        text = self.encode(params, self.drop_text(batch, dropout_key, rows))
         given = degrade(
-            clean, degrade_key, experiment.super_resolution, experiment.model, experiment.diffusion
+            clean,
+            degrade_key,
+            experiment.super_resolution,
+            experiment.model,
+            experiment.diffusion,
+            rows=rows,
         )
         return diffusion_loss(
             self.unet.apply,
@@ -131,14 +168,18 @@ class Objective:
             Conditions(text=text, observed=observed, mask=mask, **given),
             noise_key,
             experiment.diffusion,
+            rows=rows,
         )
 
-    def drop_text(self, batch: dict[str, Array], key: Key[Array, ""]) -> Tokens | Text | None:
+    def drop_text(
+        self, batch: dict[str, Array], key: Key[Array, ""], rows: Rows | None = None
+    ) -> Tokens | Text | None:
         """Return the batch's captions, some of them replaced by the null text.
 
         Args:
           batch: captions as in `loss`, and the video for its number of rows.
           key: random key; each caption is replaced with probability `train.text_dropout`.
+          rows: rows of the global batch that these are; all of it when None.
         """
         if self.unet.config.text_dim is None:
             return None
@@ -149,7 +190,8 @@ class Objective:
         chance = self.experiment.train.text_dropout
         if chance == 0 or self.null is None:
             return text
-        dropped = jax.random.bernoulli(key, chance, (batch["video"].shape[0],))
+        rows = rows or all_rows(batch["video"].shape[0])
+        dropped = rows.of(jax.random.bernoulli(key, chance, (rows.total,)))
         return jax.tree.map(
             lambda null, given: jnp.where(
                 dropped.reshape(-1, *[1] * (given.ndim - 1)), null.astype(given.dtype), given

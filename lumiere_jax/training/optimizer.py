@@ -6,10 +6,14 @@ import dataclasses
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import optax
-from optax.contrib import MuonDimensionNumbers, muon
 
+from lumiere_jax.parallel.collectives import sum_squares
+from lumiere_jax.parallel.sharding import replicated
 from lumiere_jax.structure import check_fields
+from lumiere_jax.training.adafactor import scale_by_adafactor
+from lumiere_jax.training.muon import is_masked, scale_by_muon
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,54 +86,77 @@ def learning_rate_schedule(config: OptimizerConfig, steps: int) -> optax.Schedul
     return optax.join_schedules([rise, after], [warmup])
 
 
-def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
+def make_optimizer(
+    config: OptimizerConfig, steps: int, divisions: Any = None
+) -> optax.GradientTransformation:
     """Return the optax transformation of a run.
+
+    `init` takes whole arrays, and the structure of the state does not depend on `divisions`. With
+    divided parameters, `update` is called inside `jax.shard_map` over all mesh axes, with this
+    device's parts of summed gradients, parameters and state (see `optimizer_shardings`).
 
     Args:
       config: optimizer and learning rate.
       steps: number of updates of the run.
+      divisions: tree of `Division`s like the trained parameters; None if every one is whole.
     """
+    if all(division.parts == 1 for division in jax.tree.leaves(divisions)):
+        divisions = None
     if config.name == "adamw":
         scale = optax.scale_by_adam(config.beta1, config.beta2, config.epsilon)
     elif config.name == "muon":
-        scale = _scale_by_muon(config)
+        scale = scale_by_muon(
+            config.beta1, config.beta2, config.epsilon, config.matrix_rms, divisions
+        )
     else:
-        scale = optax.chain(optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0))
+        scale = scale_by_adafactor(divisions)
     return optax.chain(
-        optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
+        _clip_by_global_norm(config.clip_norm, divisions),
         scale,
         optax.add_decayed_weights(config.weight_decay, mask=_decays),
         optax.scale_by_learning_rate(learning_rate_schedule(config, steps)),
     )
 
 
-def _scale_by_muon(config: OptimizerConfig) -> optax.GradientTransformation:
-    descent = muon(
-        1.0,
-        adam_b1=config.beta1,
-        adam_b2=config.beta2,
-        eps=config.epsilon,
-        consistent_rms=config.matrix_rms,
-        muon_weight_dimension_numbers=_matrices,
-    )
-    return optax.chain(descent, optax.scale(-1.0))  # `scale_by_learning_rate` changes the sign too
+def optimizer_shardings(optimizer: optax.GradientTransformation, state: Any, params: Any) -> Any:
+    """Return the sharding of each array of an optimizer's state.
 
+    An array with the shape of its parameter is divided as that is; all others are whole on every
+    device: counters, Adafactor's means of rows and columns, and placeholders.
 
-def _matrices(params: Any) -> Any:
-    """Return the axes of each parameter that are summed over; None if Muon updates it with AdamW.
-
-    Those are vectors, tables of embeddings, whose rows are looked up one at a time, and the U-Net's
-    last convolution.
+    Args:
+      optimizer: optimizer of the state.
+      state: state of whole arrays or `jax.ShapeDtypeStruct`s.
+      params: tree of `NamedSharding`s like the trained parameters, see `storage_shardings`.
     """
+    whole = replicated(jax.tree.leaves(params)[0].mesh)
 
-    def axes(path, leaf):
-        names = [entry.key for entry in path]
-        if leaf.ndim < 2 or names[-1] == "embedding" or names[1:-1] == ["conv_out"]:
-            return None
-        # A convolution is the product of unfolded patches with a matrix.
-        return MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
+    def place(leaf, sharding):
+        if is_masked(leaf):
+            return leaf
+        # The spec of a divided parameter names all its dimensions; means of it have one fewer, and
+        # placeholders have one element.
+        same_shape = leaf.ndim == len(sharding.spec) and leaf.size > 1
+        return sharding if same_shape else whole
 
-    return jax.tree_util.tree_map_with_path(axes, params)
+    return optax.tree.map_params(
+        optimizer, place, state, params, transform_non_params=lambda _: whole, is_leaf=is_masked
+    )
+
+
+def _clip_by_global_norm(largest: float, divisions: Any) -> optax.GradientTransformation:
+    """Return the clipping of gradients to a norm over all elements of all arrays; 0 for none."""
+    if not largest:
+        return optax.identity()
+    if divisions is None:
+        return optax.clip_by_global_norm(largest)
+
+    def update(updates, state, params=None):
+        norm = jnp.sqrt(sum_squares(updates, divisions))
+        clipped = jax.tree.map(lambda leaf: leaf / norm.astype(leaf.dtype) * largest, updates)
+        return optax.tree.where(norm < largest, updates, clipped), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
 def _decays(params: Any) -> Any:

@@ -187,7 +187,8 @@ def load_run(folder: epath.PathLike, *, mesh: Mesh | None = None) -> Run:
 
     Args:
       folder: work directory of one stage, such as `runs/demo/base`.
-      mesh: mesh that the parameters are placed on; the experiment's mesh when None.
+      mesh: mesh that the parameters are placed on; the experiment's mesh when None, or one device
+        where that mesh does not fit this machine.
 
     Raises:
       FileNotFoundError: the folder holds no run, or no checkpoint yet.
@@ -195,7 +196,7 @@ def load_run(folder: epath.PathLike, *, mesh: Mesh | None = None) -> Run:
     """
     folder = epath.Path(folder)
     experiment = read_experiment(folder / "config.json")
-    mesh = mesh or make_mesh(experiment.mesh)
+    mesh = mesh or _mesh_of(experiment)
     shapes = make_objective(experiment).shapes()
     shapes = jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
@@ -211,6 +212,13 @@ def load_run(folder: epath.PathLike, *, mesh: Mesh | None = None) -> Run:
             raise FileNotFoundError(f"{folder} holds no checkpoint yet; train it first")
         frozen = checkpoints.load_frozen(restored.frozen, frozen)
     return Run(experiment, merge_params(restored.trees["ema"], frozen), restored.step)
+
+
+def _mesh_of(experiment: Experiment) -> Mesh:
+    try:
+        return make_mesh(experiment.mesh)
+    except ValueError:  # a run of a pod, read on a laptop
+        return make_mesh(devices=jax.devices()[:1])
 
 
 def load_params(source: epath.PathLike, *, mesh: Mesh, text: bool = True) -> Params:

@@ -1,5 +1,9 @@
 """One training step, a pure function: (state, batch) -> (state, metrics).
 
+It runs inside one `jax.shard_map`, manual over every mesh axis: what is moved between devices is a
+call in our code (`parallel.collectives`), never the compiler's choice. A device computes the loss
+of its own rows and its gradient; sums and means over devices come after.
+
 Its randomness is `fold_in(key(seed), step)`, so a resumed run draws the same noise. An update whose
 loss or gradient is not finite is refused: parameters, average and optimizer state do not change.
 """
@@ -15,10 +19,19 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Key
 
-from lumiere_jax.parallel.sharding import batch_shardings, replicated
-from lumiere_jax.training.config import TrainConfig
+from lumiere_jax.parallel.collectives import (
+    mean_over_batch,
+    parts_along,
+    sum_gradients,
+    sum_squares,
+)
+from lumiere_jax.parallel.mesh import BATCH_AXES
+from lumiere_jax.parallel.rows import device_rows
+from lumiere_jax.parallel.sharding import Division, batch_shardings, divisions_of
+from lumiere_jax.training.config import Experiment, TrainConfig
 from lumiere_jax.training.flops import jaxpr_flops
 from lumiere_jax.training.metric_writer import say
 from lumiere_jax.training.objective import Objective, make_objective
@@ -38,35 +51,35 @@ def make_train_step(
     config: TrainConfig,
     *,
     seed: int,
-    dtype: Any = jnp.float32,
-    shardings: State | None = None,
+    divisions: Params | None = None,
 ) -> TrainStep:
-    """Return the training step, a function for `jax.jit`.
+    """Return the training step, a function for `jax.jit`, or for `jax.shard_map` with `divisions`.
 
     Args:
-      loss: (params, batch, key) -> (scalar, metrics); the mean over the rows of the batch.
+      loss: (params, batch, key) -> (scalar, metrics); the mean over the rows of the batch, with
+        `divisions` over those of this device.
       optimizer: optax transformation of the trainable parameters.
       learning_rate: learning rate of the optimizer, for the metrics.
       config: micro-batches, and the decay of the average.
       seed: seed of all noise.
-      dtype: compute dtype; matrices are cast to it before they are gathered over `fsdp`.
-      shardings: shardings of the state; None on one device.
+      divisions: `Division` of each trainable parameter; None on one device.
     """
 
     def train_step(state: State, batch: Batch) -> tuple[State, Metrics]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
 
         def objective(trainable, batch, key):
-            compute = _for_compute(trainable, dtype, shardings and shardings.trainable)
-            return loss(merge_params(state.frozen, compute), batch, key)
+            return loss(merge_params(state.frozen, trainable), batch, key)
 
-        gradients, metrics = _accumulate(objective, state.trainable, batch, key, config.accumulate)
-        if shardings is not None:
-            # Without an explicit constraint the partitioner replicates the gradients.
-            gradients = jax.lax.with_sharding_constraint(gradients, shardings.trainable)
+        gradients, metrics = accumulate_gradients(
+            objective, state.trainable, batch, key, config.accumulate
+        )
+        if divisions is not None:
+            gradients, metrics = gradients_over_devices(gradients, metrics, divisions)
         chex.assert_trees_all_equal_shapes_and_dtypes(gradients, state.trainable)
         chex.assert_rank(metrics["loss"], 0)
-        norm = optax.global_norm(gradients)
+        whole = jax.tree.map(lambda _: Division(), gradients)
+        norm = jnp.sqrt(sum_squares(gradients, divisions or whole))
         finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
         updated = _update(state, gradients, optimizer, config.ema_decay)
         new = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, state)
@@ -78,16 +91,31 @@ def make_train_step(
     return train_step
 
 
-def _for_compute(params: Params, dtype: Any, shardings: Params | None) -> Params:
-    """Cast matrices to the compute dtype before they are gathered, to halve the bytes."""
-    if jnp.dtype(dtype) == jnp.float32 or shardings is None:
-        return params
-    params = jax.tree.map(lambda leaf: leaf.astype(dtype) if leaf.ndim > 1 else leaf, params)
-    return jax.lax.with_sharding_constraint(params, shardings)
+def gradients_over_devices(
+    gradients: Params, metrics: Metrics, divisions: Params
+) -> tuple[Params, Metrics]:
+    """Return the gradient and the metrics of the whole batch from those of each device's rows.
+
+    Args:
+      gradients: gradient of the mean loss of this device's rows.
+      metrics: means over this device's rows.
+      divisions: `Division` of each trainable parameter.
+    """
+    rows = parts_along(BATCH_AXES)
+    total = sum_gradients(gradients, divisions)
+    return jax.tree.map(lambda leaf: leaf / rows, total), mean_over_batch(metrics)
 
 
-def _accumulate(objective, trainable: Params, batch: Batch, key, parts: int):
-    """Average the gradient and the metrics over `parts` micro-batches, one after another."""
+def accumulate_gradients(objective, trainable: Params, batch: Batch, key, parts: int):
+    """Return the mean gradient and metrics of `parts` micro-batches, computed one after another.
+
+    Args:
+      objective: (trainable, batch, key) -> (loss, metrics).
+      trainable: parameters that the gradient is computed for.
+      batch: batch whose rows are divided: part i has rows i, i + parts, ….
+      key: random key; part i has `fold_in(key, i)`, the only part `key` itself.
+      parts: number of micro-batches.
+    """
     gradient = jax.value_and_grad(objective, has_aux=True)
     if parts == 1:
         (value, metrics), gradients = gradient(trainable, batch, key)
@@ -144,7 +172,7 @@ class CompiledStep(NamedTuple):
 
 
 def compile_step(objective: Objective, state: State, batch: dict[str, Any], mesh: Mesh):
-    """Compile the training step; call it under `jax.set_mesh(mesh)`, for the activations' sharding.
+    """Compile the training step.
 
     Args:
       objective: networks and loss.
@@ -154,33 +182,52 @@ def compile_step(objective: Objective, state: State, batch: dict[str, Any], mesh
     """
     say(f"compiling the training step for {mesh.size} {mesh.devices.flat[0].device_kind} …")
     begun = time.perf_counter()
-    shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
-    jitted = jax.jit(
-        _step(objective, shardings),
-        donate_argnums=0,
-        in_shardings=(shardings, batch_shardings(batch, mesh)),
-        out_shardings=(shardings, replicated(mesh)),
-    )
-    traced = jitted.trace(state, batch)
+    traced = trace_step(objective, state, batch, mesh)
     compiled = traced.lower().compile()
     flops = jaxpr_flops(traced.jaxpr.jaxpr)
     if objective.experiment.train.remat:
         plain = make_objective(objective.experiment, remat=False)
-        flops = jaxpr_flops(jax.jit(_step(plain, shardings)).trace(state, batch).jaxpr.jaxpr)
+        flops = jaxpr_flops(trace_step(plain, state, batch, mesh).jaxpr.jaxpr)
     seconds = time.perf_counter() - begun
     say(f"compiled in {seconds:.1f} s; a step is {flops / 1e12:.4g} TFLOP")
     return CompiledStep(compiled, flops, seconds)
 
 
-def _step(objective: Objective, shardings: State) -> TrainStep:
-    experiment = objective.experiment
+def trace_step(objective: Objective, state: State, batch: dict[str, Any], mesh: Mesh) -> Any:
+    """Trace the training step; return the `jax.stages.Traced`, which has its jaxpr.
+
+    Args:
+      objective: networks and loss.
+      state: state, of arrays or `jax.ShapeDtypeStruct`s with shardings.
+      batch: batch over all devices, of arrays or `jax.ShapeDtypeStruct`s.
+      mesh: mesh of the devices.
+    """
+    divisions = divisions_of(state)
+    local = objective.on_mesh(merge_params(divisions.frozen, divisions.trainable), mesh)
+
+    def loss(params: Params, batch: Batch, key: Key[Array, ""]):
+        return local.loss(params, batch, key, device_rows(len(batch["video"])))
+
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
+    specs = jax.tree.map(lambda sharding: sharding.spec, shardings)
+    step = jax.shard_map(
+        _step(loss, objective.experiment, divisions.trainable),
+        mesh=mesh,
+        in_specs=(specs, P(BATCH_AXES)),
+        out_specs=(specs, P()),
+        check_vma=False,
+    )
+    placed = shardings, batch_shardings(batch, mesh)
+    return jax.jit(step, donate_argnums=0, in_shardings=placed).trace(state, batch)
+
+
+def _step(loss: Loss, experiment: Experiment, divisions: Params) -> TrainStep:
     steps = experiment.train.steps
     return make_train_step(
-        objective.loss,
-        make_optimizer(experiment.optimizer, steps),
+        loss,
+        make_optimizer(experiment.optimizer, steps, divisions),
         learning_rate_schedule(experiment.optimizer, steps),
         experiment.train,
         seed=experiment.seed,
-        dtype=objective.dtype,
-        shardings=shardings,
+        divisions=divisions,
     )

@@ -22,7 +22,10 @@ from lumiere_jax.diffusion.multidiffusion import WEIGHTS
 from lumiere_jax.diffusion.sampling import sample
 from lumiere_jax.models.config import UNetConfig
 from lumiere_jax.models.ssr import Upsampling, downsample, upsample
+from lumiere_jax.parallel.collectives import mean_over_batch
+from lumiere_jax.parallel.rows import Rows, all_rows
 from lumiere_jax.sampling.low_resolution import refine_conditions
+from lumiere_jax.sampling.stage import folded, frame_noise, normal
 from lumiere_jax.sampling.stage_config import StageConfig
 from lumiere_jax.structure import check_choice, check_fields
 from lumiere_jax.video.pixel_values import from_uint8
@@ -105,6 +108,7 @@ def degrade(
     diffusion: DiffusionConfig,
     *,
     level: float | None = None,
+    rows: Rows | None = None,
 ) -> dict[str, Array]:
     """Return `low_resolution` and `augmentation` of a batch, as keywords of the network.
 
@@ -115,16 +119,18 @@ def degrade(
       model: configuration of the U-Net; with `augmentation` it gets the noise level too.
       diffusion: schedule by which the low-resolution clip is noised.
       level: noise level of every clip, instead of random ones.
+      rows: rows of the global batch that these clips are; all of it when None.
     """
     if config is None:
         return {}
     level_key, noise_key = jax.random.split(key)
     low, high = config.augmentation
     # Spread evenly over the batch like the times of the loss, in a random order.
-    offset, order = jax.random.uniform(level_key), jax.random.permutation(level_key, len(clean))
-    levels = low + (high - low) * ((offset + order / len(clean)) % 1)
+    rows = rows or all_rows(len(clean))
+    offset, order = jax.random.uniform(level_key), jax.random.permutation(level_key, rows.total)
+    levels = rows.of(low + (high - low) * ((offset + order / rows.total) % 1))
     levels = jnp.full_like(levels, level) if level is not None else jnp.minimum(levels, LAST_LEVEL)
-    noise = jax.random.normal(noise_key, clean.shape)
+    noise = rows.normal(noise_key, clean.shape[1:])
     small = downsample(clean, config.factor)
     return refine_conditions(small, noise, levels, model, diffusion, config.upsampling)
 
@@ -135,6 +141,7 @@ def refine(
     conditions: Conditions,
     key: Key[Array, ""],
     experiment: Any,
+    rows: Rows,
 ) -> Float[Array, "b t h w c"]:
     """Sample clips.
 
@@ -144,47 +151,52 @@ def refine(
       conditions: result of `degrade`, and the text.
       key: random key of the noise.
       experiment: settings of the run, for schedule and sampler.
+      rows: rows of the global batch that these clips are.
     """
-    noise_key, step_key = jax.random.split(key)
+    noise_keys, step_keys = (rows.keys(part) for part in jax.random.split(key))
+    t, h, w, c = clean.shape[1:]
+    shape = (t, h, w, c)
     return sample(
         denoise,
-        jax.random.normal(noise_key, clean.shape),
+        normal(noise_keys, shape),
         conditions,
         experiment.diffusion,
         experiment.sampler,
-        key=step_key,
+        noise_at=lambda step: frame_noise(folded(step_keys, step), shape),
     )
 
 
 def measure(
-    objective: Any, params: Any, batch: dict[str, Array], key: Key[Array, ""]
+    objective: Any, params: Any, batch: dict[str, Array], key: Key[Array, ""], rows: Rows
 ) -> tuple[dict[str, Float[Array, ""]], Float[Array, "b t h w c"]]:
-    """Measure the network's refinement of a batch beside interpolation.
+    """Measure the network's refinement of a batch beside interpolation; inside `jax.shard_map`.
 
     Args:
       objective: networks of the run.
       params: all parameters.
       batch: clips and captions, see `Objective.loss`.
       key: random key of the noise.
+      rows: rows of the global batch that these are.
 
     Returns:
-      PSNR in dB over all clips, of the samples and of the interpolated clips; and the clips
-      interpolated, sampled, and original, side by side.
+      PSNR in dB over all clips of all devices, of the samples and of the interpolated clips; and
+      this device's clips interpolated, sampled, and original, side by side.
     """
     experiment = objective.experiment
     config, model = experiment.super_resolution, experiment.model
     clean = from_uint8(batch["video"])
-    text = objective.encode(params, objective.drop_text(batch, key))
+    text = objective.encode(params, objective.drop_text(batch, key, rows))
     null = (
         None
         if text is None
         else objective.encode(params, jax.tree.map(jnp.asarray, objective.null))
     )
     level = config.sampling_augmentation
-    given = degrade(clean, key, config, model, experiment.diffusion, level=level)
-    predict = denoiser_from_network(objective.unet.apply, params["unet"], experiment.diffusion)
+    given = degrade(clean, key, config, model, experiment.diffusion, level=level, rows=rows)
+    unet = objective.unet_params(params)
+    predict = denoiser_from_network(objective.unet.apply, unet, experiment.diffusion)
     denoise = compose(predict, experiment.diffusion, experiment.sampler, null=null)
-    refined = refine(denoise, clean, Conditions(text=text, **given), key, experiment)
+    refined = refine(denoise, clean, Conditions(text=text, **given), key, experiment, rows)
     small = downsample(clean, config.factor)
     height, width = clean.shape[2:4]
     interpolated = upsample(small, height, width, config.upsampling)
@@ -198,8 +210,10 @@ def measure(
 def decibels(video: Float[Array, "..."], truth: Float[Array, "..."]) -> Float[Array, ""]:
     """Return the peak signal-to-noise ratio, in dB, of clips in [-1, 1] (peak to peak 2).
 
+    It is that of the clips of all devices; inside `jax.shard_map`.
+
     Args:
       video: clips to judge.
       truth: original clips.
     """
-    return 10 * jnp.log10(4 / jnp.mean((video - truth) ** 2))
+    return 10 * jnp.log10(4 / mean_over_batch(jnp.mean((video - truth) ** 2)))

@@ -17,6 +17,7 @@ from lumiere_jax.diffusion import (
     windows,
 )
 from lumiere_jax.parallel import MeshConfig, make_mesh
+from lumiere_jax.parallel.count import count_collectives
 from lumiere_jax.text import Text
 
 X = jax.random.normal(jax.random.key(0), (2, 21, 4, 6, 3))
@@ -68,26 +69,24 @@ def test_spread_over_a_mesh_it_is_the_same_clip(context, group, expected):
     windowed = windows(
         denoise, PLAN, group=group, weights=window_weights(PLAN, "ramp"), mesh_axis="context"
     )
-    with jax.set_mesh(mesh):
-        check(jax.jit(windowed)(X, TIME, CONDITIONS), expected)
+    check(on_mesh(windowed, mesh)(X, TIME, CONDITIONS), expected)
 
 
-def test_over_a_mesh_the_consensus_is_a_reduction_and_parameters_stay_spread():
+def on_mesh(function, mesh, specs=None):
+    """Return a function that runs on every device of a mesh, with equal results."""
+    specs = jax.P() if specs is None else specs
+    return jax.jit(
+        jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=jax.P(), check_vma=False)
+    )
+
+
+def test_over_a_mesh_the_consensus_is_one_sum_of_normal_equations():
     mesh = make_mesh(MeshConfig(replica=1, fsdp=2, context=4))
-    spread = jax.NamedSharding(mesh, jax.P(None, "fsdp"))
-    weight = jax.device_put(jnp.eye(4, 8), spread)
-
-    def run(weight, x):
-        def inner(x, time, conditions):
-            clean = jnp.concatenate([x, x[..., :1]], -1) @ weight @ weight.T
-            return Estimate(clean[..., :3], x)
-
-        return windows(inner, PLAN, mesh_axis="context")(x, TIME, Conditions()).clean
-
-    with jax.set_mesh(mesh):
-        compiled = jax.jit(run).lower(weight, X).compile()
-        np.testing.assert_allclose(compiled(weight, X), X, atol=1e-5)
-    assert "all-reduce" in compiled.as_text()
+    windowed = windows(lambda x, *_: Estimate(x, x), PLAN, mesh_axis="context")
+    run = on_mesh(lambda x: windowed(x, TIME, Conditions()).clean, mesh)
+    np.testing.assert_allclose(run(X), X, atol=1e-5)
+    (reduction,) = count_collectives(run.trace(X).jaxpr)
+    assert (reduction.kind, reduction.axes, reduction.count) == ("all_reduce", ("context",), 2)
 
 
 def test_one_window_is_the_denoiser_itself():

@@ -1,56 +1,23 @@
-"""Logical axes and storage rules, on eight fake devices."""
+"""Storage rules and divisions, on eight fake devices."""
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
 from lumiere_jax.parallel import (
+    Division,
     MeshConfig,
     batch_shardings,
-    constrain,
+    divisions_of,
+    layout_of,
     make_mesh,
     storage_shardings,
 )
 
-VIDEO = ("batch", "frames", "height", "width", "channels")
 
-
-def shape(*sizes):
-    return jax.ShapeDtypeStruct(sizes, jnp.float32)
-
-
-def test_constrain_without_a_mesh_is_the_identity():
-    x = jnp.zeros((2, 4, 8, 8, 3))
-    assert constrain(x, VIDEO) is x
-
-
-def test_constrain_divides_batch_and_frames():
-    mesh = make_mesh(MeshConfig(replica=2, fsdp=2, context=2))
-    with jax.set_mesh(mesh):
-        y = jax.jit(lambda x: constrain(x, VIDEO))(jnp.zeros((4, 4, 8, 8, 3)))
-    assert y.sharding.spec[:2] == (("replica", "fsdp"), "context")
-    assert y.sharding.shard_shape(y.shape) == (1, 2, 8, 8, 3)
-
-
-def test_one_frame_stays_whole_where_context_cannot_divide_it():
-    with jax.set_mesh(make_mesh(MeshConfig(replica=4, context=2))):
-        y = jax.jit(lambda x: constrain(x, VIDEO))(jnp.zeros((4, 1, 8, 8, 3)))
-    assert y.sharding.shard_shape(y.shape) == (1, 1, 8, 8, 3)
-
-
-def test_constrain_passes_gradients():
-    with jax.set_mesh(make_mesh()):
-        gradient = jax.jit(jax.grad(lambda x: (constrain(x, ("batch",)) ** 2).sum()))(jnp.ones(8))
-    np.testing.assert_array_equal(gradient, 2 * np.ones(8))
-
-
-def test_constrain_refuses_unknown_and_missing_names():
-    with pytest.raises(ValueError, match="unknown axis 'time'"):
-        constrain(jnp.zeros((2, 3)), ("batch", "time"))
-    with pytest.raises(ValueError, match="1 names"):
-        constrain(jnp.zeros((2, 3)), ("batch",))
+def shape(*sizes, sharding=None):
+    return jax.ShapeDtypeStruct(sizes, jnp.float32, sharding=sharding)
 
 
 def test_storage_divides_the_largest_divisible_dimension():
@@ -62,26 +29,44 @@ def test_storage_divides_the_largest_divisible_dimension():
     assert shardings["bias"].spec == P()
 
 
-def test_storage_uses_tensor_too_where_it_divides():
-    mesh = make_mesh(MeshConfig(fsdp=4, tensor=2))
-    tree = {"kernel": shape(256, 128), "narrow": shape(4, 8191)}
+def test_storage_is_divided_over_fsdp_and_context_or_what_of_them_divides():
+    mesh = make_mesh(MeshConfig(fsdp=4, context=2))
+    tree = {"kernel": shape(256, 128), "narrow": shape(4, 8191), "even": shape(2, 8193)}
     shardings = storage_shardings(tree, mesh)
-    assert shardings["kernel"].spec == P(("fsdp", "tensor"), None)
+    assert shardings["kernel"].spec == P(("fsdp", "context"), None)
     assert shardings["narrow"].spec == P("fsdp", None)
+    assert shardings["even"].spec == P("context", None)
 
 
 def test_parameters_left_whole_by_accident_are_refused_by_name():
     tree = {"block": {"kernel": shape(129, 129)}, "bias": shape(8)}
-    with pytest.raises(ValueError, match=r"block/kernel.*power of two"):
+    with pytest.raises(ValueError, match=r"mesh\.fsdp=8 .*block/kernel.*power of two"):
         storage_shardings(tree, make_mesh(MeshConfig(fsdp=8)))
     assert storage_shardings(tree, make_mesh())["block"]["kernel"].spec == P()
 
 
-def test_batches_are_divided_by_rows_and_videos_by_frames():
+def test_a_division_is_read_from_a_sharding_and_gives_its_spec():
+    mesh = make_mesh(MeshConfig(fsdp=4, context=2))
+    tree = {"kernel": shape(256, 128), "narrow": shape(4, 8191), "bias": shape(8)}
+    shardings = storage_shardings(tree, mesh)
+    placed = jax.tree.map(lambda leaf, s: shape(*leaf.shape, sharding=s), tree, shardings)
+    divisions = divisions_of(placed)
+    assert divisions == {
+        "kernel": Division(0, ("fsdp", "context"), 8),
+        "narrow": Division(0, ("fsdp",), 4),
+        "bias": Division(),
+    }
+    layout = layout_of(divisions, rows="context")
+    assert [path for path, _ in layout.divisions] == ["kernel", "narrow"]
+    assert layout.specs(tree) == jax.tree.map(lambda s: s.spec, shardings)
+    assert hash(layout) == hash(layout_of(divisions, rows="context"))
+
+
+def test_batches_are_divided_by_rows_alone():
     mesh = make_mesh(MeshConfig(replica=2, fsdp=2, context=2))
     batch = {"video": shape(4, 8, 16, 16, 3), "tokens": shape(4, 12), "record": shape(4)}
     shardings = batch_shardings(batch, mesh)
-    assert shardings["video"].shard_shape((4, 8, 16, 16, 3)) == (1, 4, 16, 16, 3)
+    assert shardings["video"].shard_shape((4, 8, 16, 16, 3)) == (1, 8, 16, 16, 3)
     assert shardings["tokens"].shard_shape((4, 12)) == (1, 12)
 
 

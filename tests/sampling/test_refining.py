@@ -1,5 +1,6 @@
 """Super-resolution in the cascade: sizes, windows, tiles, several stages, many devices."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -78,11 +79,37 @@ def test_a_stage_without_text_follows_one_with_and_draws_its_own_noise():
     assert np.abs(again.astype(int) - other).mean() > 10
 
 
-def test_windows_spread_over_devices_make_the_same_clip():
-    mesh = make_mesh(MeshConfig(replica=-1, context=4))
-    parts = {"ssr": refiner(1, 16, 2)}
-    one, many = refine(cascade(**parts))["ssr"], refine(cascade(mesh, **parts))["ssr"]
-    assert np.abs(one.astype(int) - many).max() <= 1
+@pytest.mark.parametrize(
+    ("mesh", "window"),
+    [
+        pytest.param(MeshConfig(context=4), 4, id="windows over context"),
+        pytest.param(MeshConfig(fsdp=2, context=4), 8, id="height over context"),
+    ],
+)
+def test_on_many_devices_a_clip_is_that_of_one(mesh, window):
+    low = np.concatenate([LOW, -LOW, LOW[:, ::-1]])  # three clips do not divide over the devices
+    parts = {"ssr": refiner(1, 16, 2, frames=window)}
+    one, many = refine(cascade(**parts), low), refine(cascade(make_mesh(mesh), **parts), low)
+    assert np.abs(one["ssr"].astype(int) - many["ssr"]).max() <= 1
+
+
+def test_on_many_devices_every_step_is_reported_once_and_previews_show_all_clips():
+    model = cascade(make_mesh(MeshConfig(fsdp=2)), ssr=refiner(1, 16, 2))
+    shown, steps = [], []
+    stage = model.stages[0]
+    stage.progress, stage.preview = steps.append, lambda step, clip: shown.append(clip.shape)
+    low = np.repeat(LOW, 3, 0)
+    stage.sample(
+        jax.random.split(jax.random.key(0), 3),
+        None,
+        None,
+        frames=8,
+        low_resolution=low,
+        preview_every=1,
+    )
+    jax.effects_barrier()
+    assert sorted(steps) == [1, 2]
+    assert shown == [(3, 8, 16, 16, 3)] * 2
 
 
 def test_a_low_resolution_clip_of_another_size_is_refused(twice):

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from lumiere_jax.parallel import Rows
 from lumiere_jax.training.config import read_experiment
 from lumiere_jax.training.loop import train
 from lumiere_jax.training.runs import load_run, run_model
@@ -43,10 +44,16 @@ def test_its_parameters_are_those_that_it_had(run):
     assert set(run_model(run).parts) == {"base", "text"}
 
 
-def test_it_resumes_with_the_losses_that_it_would_have_had(run):
+def test_it_resumes_with_the_losses_that_it_would_have_had_with_its_noise(run, monkeypatch):
+    """Draw the noise for the whole batch at once, as until version 2; now each row has a key."""
+
+    def draw(rows, key, shape, dtype=np.float32):
+        return rows.of(jax.random.normal(key, (rows.total, *shape), dtype))
+
+    monkeypatch.setattr(Rows, "normal", draw)
     experiment = with_train(read_experiment(run / "image" / "config.json"), steps=4, log_every=1)
     assert train(experiment, run) is None
     lines = (run / "image" / "metrics.jsonl").read_text().splitlines()
     losses = {line["step"]: line["loss"] for line in map(json.loads, lines)}
     assert losses == pytest.approx(LOSSES, rel=1e-4)
-    assert json.loads((run / "image" / "config.json").read_text())["version"] == 2
+    assert json.loads((run / "image" / "config.json").read_text())["version"] == 3

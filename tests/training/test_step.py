@@ -40,8 +40,7 @@ def prepare(experiment, mesh_config=None, devices=None):
     batch = global_batch(batch, mesh)
 
     def compiled():
-        with jax.set_mesh(mesh):
-            return compile_step(objective, state, batch, mesh).run
+        return compile_step(objective, state, batch, mesh).run
 
     return compiled, state, batch
 
