@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import platform
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,14 +13,17 @@ import jax
 import numpy as np
 from absl import logging
 from etils import epath
+from jax.sharding import Mesh
 from jaxtyping import Bool
 
 from lumiere_jax import __version__
 from lumiere_jax.applications import media, regions
-from lumiere_jax.checkpoints.model_folder import Model, read_model
+from lumiere_jax.checkpoints.model_folder import Model, describe_model, read_model
 from lumiere_jax.checkpoints.style import Style, read_style
 from lumiere_jax.diffusion.sampler_config import SamplerConfig
 from lumiere_jax.generated import Generated
+from lumiere_jax.parallel.mesh import make_mesh
+from lumiere_jax.parallel.sharding import storage_shardings
 from lumiere_jax.sampling.cascade import Cascade
 from lumiere_jax.sampling.request import Request, check_seed
 from lumiere_jax.structure import check_whole, suggest, to_dict
@@ -66,19 +70,21 @@ class LoadedModel:
       frame_rate: frames per second of its clips.
     """
 
-    def __init__(self, model: Model, *, dtype: Any = None):
+    def __init__(self, model: Model, *, dtype: Any = None, mesh: Mesh | None = None):
         self.name = str(model.settings.get("name", "lumiere"))
         self.frame_rate = float(model.settings.get("frame_rate", 16))
-        self.cascade = Cascade.from_model(model, dtype=dtype)
+        self.cascade = Cascade.from_model(model, dtype=dtype, mesh=mesh)
         self._warned: set[str] = set()  # texts that a warning about unread parts was printed for
 
     @classmethod
-    def load(cls, folder: epath.PathLike, *, dtype: Any = None):
+    def load(cls, folder: epath.PathLike, *, dtype: Any = None, mesh: Mesh | None = None):
         """Load a model folder (`model.json`), or the newest checkpoints of a training run.
 
         Args:
           folder: folder of either.
           dtype: compute dtype; float32 on CPU and bfloat16 on accelerators when None.
+          mesh: devices to sample on, see `parallel.make_mesh`; each gets its part of every
+            parameter as it is read. The default device when None.
 
         Raises:
           FileNotFoundError: the folder holds neither.
@@ -87,10 +93,13 @@ class LoadedModel:
         if not folder.exists():
             raise FileNotFoundError(f"--model={folder}: no such folder")
         if (folder / "model.json").exists():
-            return cls(read_model(folder), dtype=dtype)
+            return cls(
+                read_model(folder, shardings=_shardings(folder, mesh)), dtype=dtype, mesh=mesh
+            )
         from lumiere_jax.training.runs import run_model
 
-        return cls(run_model(folder), dtype=dtype)
+        places = mesh or make_mesh(devices=jax.local_devices()[:1])
+        return cls(run_model(folder, mesh=places), dtype=dtype, mesh=mesh)
 
     def make(
         self,
@@ -300,6 +309,15 @@ class LoadedModel:
                 "device": jax.devices()[0].device_kind,
             },
         }
+
+
+def _shardings(folder: epath.Path, mesh: Mesh | None) -> dict[str, Any] | None:
+    """Return the storage rule of each network of a model folder; None for the default device."""
+    if mesh is None:
+        return None
+    return dict.fromkeys(
+        describe_model(folder).parts, functools.partial(storage_shardings, mesh=mesh)
+    )
 
 
 def _row(request: Request, index: int, unread: Mapping[str, str]) -> dict[str, Any]:

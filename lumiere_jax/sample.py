@@ -25,6 +25,10 @@ Several --prompt flags, or a file with one prompt a line (--prompts), make sever
 written as an mp4, a contact sheet and a JSON with everything needed to make it again, under the
 next free number in --output; no file is overwritten. --set=ssr.steps=10 changes a single stage;
 --base_only skips super-resolution.
+
+Over several devices, clips are divided over `fsdp`, and the windows of a clip, or the height of its
+frames, over `context`; the parameters are divided over both:
+    --mesh=fsdp=2,context=4
 """
 
 from __future__ import annotations
@@ -44,6 +48,9 @@ BATCH = flags.DEFINE_integer("batch", 4, "Number of clips made at a time.", 1, 4
 GIF = flags.DEFINE_bool("gif", False, "Write a GIF as well.")
 BASE_ONLY = flags.DEFINE_bool(
     "base_only", False, "Make clips of the base's size, without super-resolution."
+)
+MESH = flags.DEFINE_string(
+    "mesh", None, "Devices to sample on, such as fsdp=2,context=4; -1 is the rest. One by default."
 )
 PREVIEW = flags.DEFINE_integer("preview", 0, "Write a contact sheet every so many steps.", 0)
 
@@ -74,10 +81,12 @@ def main(_: list[str]) -> None:
 def load():
     """Load the model, with the settings that the flags change."""
     from lumiere_jax.lumiere import Lumiere
+    from lumiere_jax.parallel.mesh import MeshConfig, make_mesh
 
     if flags.FLAGS.model is None:
         raise ValueError("--model is missing: name a model folder, or a run such as runs/demo")
-    model = Lumiere.load(flags.FLAGS.model)
+    mesh = None if MESH.value is None else make_mesh(MeshConfig.parse(MESH.value))
+    model = Lumiere.load(flags.FLAGS.model, mesh=mesh)
     refining = [stage.name for stage in model.cascade.stages if stage.refines]
     changes = sample_flags.stage_changes(refining)
     model = model.with_config(changes) if changes else model

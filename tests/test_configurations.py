@@ -16,10 +16,12 @@ from lumiere_jax.training.stages import STAGES
 from tests.checkpoints.test_unet_weights import STAGE_ONE, STAGE_TWO, ShapesOnly
 
 IF_SIZES = {"m": list(STAGES), "l": list(STAGES), "xl": ["image", "base", "conditional", "style"]}
+ONE_GPU = ["image", "base", "conditional", "style"]
 NAMES = {
     "lumiere": list(STAGES),
     "demo": list(STAGES),
     "bench": ["image", "base"],
+    "one_gpu": [f"{size}_{stage}" for size in ("64", "128") for stage in ONE_GPU],
     "deepfloyd_if": [f"{size}_{stage}" for size, stages in IF_SIZES.items() for stage in stages],
 }
 EVERY = [f"{file}:{name}" for file, names in NAMES.items() for name in names]
@@ -38,7 +40,7 @@ def experiment(name):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_configuration_is_an_experiment_of_its_stage(name):
-    found, stage = experiment(name), STAGES[re.sub(r"^.*:(m_|l_|xl_)?", "", name)]
+    found, stage = experiment(name), STAGES[re.sub(r"^.*:(m_|l_|xl_|64_|128_)?", "", name)]
     assert found.stage == stage.name
     assert (found.model.temporal is not None) == stage.video
     assert (found.super_resolution is not None) == (stage.role == "ssr")
@@ -48,7 +50,7 @@ def test_a_configuration_is_an_experiment_of_its_stage(name):
 
 @pytest.mark.parametrize("name", [name for name in EVERY if not name.startswith("demo")])
 def test_a_stage_trains_what_the_table_says(name):
-    stage = STAGES[re.sub(r"^.*:(m_|l_|xl_)?", "", name)]
+    stage = STAGES[re.sub(r"^.*:(m_|l_|xl_|64_|128_)?", "", name)]
     assert experiment(name).train.trainable == stage.trainable
 
 
@@ -63,6 +65,26 @@ def test_a_size_that_if_does_not_have_is_named():
         load_config("configs/deepfloyd_if.py:s_base")
     with pytest.raises(ValueError, match="IF-II has no size 'xl'; use l_ssr"):
         load_config("configs/deepfloyd_if.py:xl_ssr")
+
+
+def test_one_gpu_names_the_sizes_and_stages_that_it_has():
+    with pytest.raises(ValueError, match="no '32_base': take 64, 128 and a stage, as in 64_base"):
+        load_config("configs/one_gpu.py:32_base")
+    with pytest.raises(ValueError, match="no stage 'ssr'; one of image, base, conditional, style"):
+        load_config("configs/one_gpu.py:64_ssr")
+
+
+def test_the_hours_of_one_gpu_are_those_of_its_steps():
+    """Repeat the docstring's estimate."""
+    text = ast.get_docstring(ast.parse(pathlib.Path("configs/one_gpu.py").read_text()))
+    for size in ("64", "128"):
+        stated = re.search(rf"^ +{size} +(\d+) +(\d+) +(\d+)$", text, re.MULTILINE).groups()
+        for stage, hours in zip(ONE_GPU, stated):
+            found = experiment(f"one_gpu:{size}_{stage}")
+            forward = float(rows("one_gpu")[f"{size}_{'image' if stage == 'image' else 'base'}"][2])
+            passes = 3 if stage == "image" else 3.25
+            total = found.train.steps * found.data.batch_size * forward * passes
+            assert total / 60 / 3600 == pytest.approx(float(hours), abs=0.6)
 
 
 def test_the_paper_s_geometry():
@@ -110,7 +132,8 @@ def test_the_shapes_of_a_preset_without_a_row_are_evaluated(name):
 
 
 @pytest.mark.parametrize(
-    "name", [f"{file}:{name}" for file in ("lumiere", "deepfloyd_if") for name in rows(file)]
+    "name",
+    [f"{file}:{name}" for file in ("lumiere", "one_gpu", "deepfloyd_if") for name in rows(file)],
 )
 def test_the_sizes_that_the_docstrings_state(name):
     file, _, stage = name.partition(":")

@@ -58,7 +58,8 @@ def add_factors(params: Params, factors: Params) -> Params:
     flat, difference = flatten(params), flatten(factors)
     names = {path.rpartition("/")[0] for path in difference}
     for name in sorted(names):
-        down, up = (difference[f"{name}/{end}"].astype(np.float32) for end in ("down", "up"))
+        pair = (difference[f"{name}/{end}"] for end in ("down", "up"))
+        down, up = (half.astype(jnp.promote_types(half.dtype, jnp.float32)) for half in pair)
         size = None if name not in flat else np.prod(flat[name].shape)
         if size != down.shape[0] * up.shape[-1]:
             raise ValueError(f"this style belongs to another architecture: {name} differs")

@@ -162,9 +162,17 @@ def with_neighbours(x: Array, axis: str, dimension: int, count: int) -> Array:
       axis: mesh axis that the rows are divided over, in order.
       dimension: dimension of the rows.
       count: rows to take from each neighbour.
+
+    Raises:
+      ValueError: a neighbour has fewer rows.
     """
     if not count:
         return x
+    if count > x.shape[dimension]:
+        raise ValueError(
+            f"a kernel reaches {count} rows beyond the {x.shape[dimension]} that each device along "
+            f"{axis} has: lower --config.mesh.{axis}"
+        )
     devices = lax.axis_size(axis)
     down = [(i, i + 1) for i in range(devices - 1)]
     up = [(i + 1, i) for i in range(devices - 1)]

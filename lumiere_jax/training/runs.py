@@ -36,11 +36,12 @@ def is_run(folder: epath.PathLike) -> bool:
     return bool(_stage_folders(epath.Path(folder)))
 
 
-def run_model(folder: epath.PathLike) -> Model:
+def run_model(folder: epath.PathLike, *, mesh: Mesh | None = None) -> Model:
     """Return the model of a training run: its base, its super-resolution and its text encoder.
 
     Args:
       folder: a run such as `runs/demo`, or one stage of it such as `runs/demo/base`.
+      mesh: mesh that the parameters are placed on; see `load_run`.
 
     Raises:
       FileNotFoundError: the folder holds no training run.
@@ -53,7 +54,7 @@ def run_model(folder: epath.PathLike) -> Model:
             f"{folder} holds neither a model (model.json) nor a training run "
             "(config.json): train one with python -m lumiere_jax.train, or name another --model"
         )
-    runs = {name: load_run(path) for name, path in folders.items()}
+    runs = {name: load_run(path, mesh=mesh) for name, path in folders.items()}
     if any(run.experiment.stage == "style" for run in runs.values()):
         raise ValueError(
             f"{folder} is a style, which changes a model: load or convert {folder.parent}, and "

@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from lumiere_jax import Lumiere
 from lumiere_jax.checkpoints import write_model
+from lumiere_jax.parallel import MeshConfig, make_mesh
 from lumiere_jax.video import read_metadata, read_video
 from tests.tiny import tiny_model
 
@@ -59,3 +61,19 @@ def test_what_the_encoder_cannot_read_is_said_once_and_in_the_recipe(lumiere, ca
     assert clip.recipe["not_read"] == again.recipe["not_read"] == said
     assert other.recipe["not_read"] == said[1:]
     assert "not_read" not in lumiere.text_to_video("a", progress=False).recipe
+
+
+def test_on_several_devices_a_clip_is_that_of_one(tmp_path):
+    write_model(tmp_path / "model", tiny_model())
+    mesh = make_mesh(MeshConfig.parse("fsdp=4,context=2"))
+    one, many = (Lumiere.load(tmp_path / "model", mesh=place) for place in (None, mesh))
+    kernel = many.cascade.base.params["middle_block_0"]["residual"]["conv_in"]["kernel"]
+    assert len(kernel.sharding.device_set) == 8
+    made = [model.text_to_video("a fox", seed=5, progress=False).video for model in (one, many)]
+    assert np.abs(made[0].astype(int) - made[1]).max() <= 1
+
+
+@pytest.mark.parametrize("text", ["fsdp", "fsdp=two", "rows=2", "", "fsdp=2;context=2"])
+def test_a_mesh_that_is_not_one_says_how_it_is_written(text):
+    with pytest.raises(ValueError, match=r"--mesh=.* try --mesh=fsdp=-1"):
+        MeshConfig.parse(text)

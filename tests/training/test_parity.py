@@ -183,7 +183,7 @@ def case(stage, mesh, accumulate=1, remat=False, *, slow=True):
         case("base", MIXED, 2, False),
         case("base", HEIGHT_4, 1, True, slow=False),
         case("conditional", REPLICAS, 2, True),
-        case("conditional", HEIGHT_2, 1, False, slow=False),
+        case("conditional", HEIGHT_2, 1, False),
         case("style", REPLICAS, 1, False),
         case("factors", MIXED, 2, True, slow=False),
         case("ssr", HEIGHT_2, 2, True),

@@ -55,9 +55,9 @@ def alone():
 @pytest.mark.parametrize(
     "mesh",
     [
-        pytest.param(MeshConfig(), id="data"),
-        pytest.param(MeshConfig(fsdp=8), id="fsdp"),
-        pytest.param(MeshConfig(replica=2, fsdp=2, context=2), id="mixed", marks=pytest.mark.slow),
+        pytest.param(MeshConfig(), id="data", marks=pytest.mark.slow),
+        pytest.param(MeshConfig(fsdp=8), id="fsdp", marks=pytest.mark.slow),
+        pytest.param(MeshConfig(replica=2, fsdp=2, context=2), id="mixed"),
     ],
 )
 def test_many_devices_compute_what_one_computes(alone, mesh):
