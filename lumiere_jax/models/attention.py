@@ -72,7 +72,7 @@ def _score_bytes(query: jax.Array, key: jax.Array) -> int:
 
 
 def _in_chunks(query, key, value, lengths):
-    """Attend for as many rows at a time as SCORES allows, or for some queries of a single row."""
+    """Compute as many rows at a time as SCORES allows, or for some queries of a single row."""
     of_row = _score_bytes(query[:1], key[:1])
     parts = math.ceil(of_row / SCORES)
     each = math.ceil(query.shape[1] / parts)

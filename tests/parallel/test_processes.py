@@ -27,7 +27,7 @@ def test_the_only_process_loads_every_row():
     assert data_share(make_mesh(MeshConfig(fsdp=2, context=2))) == (0, 1)
 
 
-def test_a_global_batch_is_whole_and_divided():
+def test_a_global_batch_is_whole_and_its_rows_are_divided():
     mesh = make_mesh(MeshConfig(replica=2, fsdp=2, context=2))
     batch = {
         "video": np.arange(4 * 4 * 2, dtype=np.uint8).reshape(4, 4, 2, 1, 1),
@@ -36,7 +36,7 @@ def test_a_global_batch_is_whole_and_divided():
     placed = global_batch(batch, mesh)
     np.testing.assert_array_equal(placed["video"], batch["video"])
     np.testing.assert_array_equal(placed["record"], batch["record"])
-    assert placed["video"].addressable_shards[0].data.shape == (1, 2, 2, 1, 1)
+    assert placed["video"].addressable_shards[0].data.shape == (1, 4, 2, 1, 1)
 
 
 def test_the_compilation_cache_goes_where_the_environment_says(tmp_path, monkeypatch):

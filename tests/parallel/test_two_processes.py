@@ -22,10 +22,10 @@ batch = global_batch({"video": whole[2 * me : 2 * me + 2]}, mesh)["video"]
 assert batch.shape == whole.shape
 assert weighted_sum(batch) == (np.arange(16) ** 2).sum()
 
-mesh = make_mesh(MeshConfig(context=4))  # both hold frames of all the rows
+mesh = make_mesh(MeshConfig(context=4))  # both have all the rows
 assert data_share(mesh) == (0, 1)
 batch = global_batch({"video": whole}, mesh)["video"]
-assert batch.addressable_shards[0].data.shape == (4, 1, 1, 1, 1)
+assert batch.addressable_shards[0].data.shape == (4, 4, 1, 1, 1)
 assert weighted_sum(batch) == (np.arange(16) ** 2).sum()
 print("fine")
 """

@@ -190,7 +190,7 @@ def test_however_arrays_are_divided_they_are_updated_as_whole_ones(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_single_precision_loses_no_more_than_rounding(name):
-    compare_updates(name, divisions_of(stored_shapes(name)), 0, 1.0, jnp.float32, 1e-5)
+    compare_updates(name, divisions_of(stored_shapes(name)), 0, 1.0, jnp.float32, 1e-4)
 
 
 def test_a_whole_gradient_counts_once_in_the_norm_and_a_divided_one_with_all_parts():

@@ -119,7 +119,7 @@ def gradients(loss, trainable, frozen, batch, key, parts):
 
 @pytest.fixture(autouse=True)
 def _clips_are_float64(monkeypatch):
-    """Resizing and noising of clips keep their dtype, which is float32 in training."""
+    """Make clips float64: resizing and noising keep their dtype, float32 in training."""
     monkeypatch.setattr(objective, "from_uint8", lambda clip: from_uint8(clip).astype(jnp.float64))
 
 
