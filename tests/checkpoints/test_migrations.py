@@ -21,6 +21,7 @@ from lumiere_jax.checkpoints.safetensors_file import SafetensorsFile
 from lumiere_jax.checkpoints.tree import flatten
 from lumiere_jax.diffusion.config import DiffusionConfig
 from lumiere_jax.diffusion.loss import loss_weight
+from lumiere_jax.parallel import MeshConfig
 from lumiere_jax.sampling.stage_config import StageConfig
 from lumiere_jax.structure import from_dict, to_dict
 
@@ -141,3 +142,16 @@ def test_a_newer_file_is_refused_with_advice_to_update(migrate):
 def test_what_is_not_a_version_is_named(version):
     with pytest.raises(ValueError, match=r"x\.json: version is .*, expected 1 to \d+"):
         migrate_model({"format": "lumiere_jax", "version": version}, "x.json")
+
+
+@pytest.mark.parametrize(
+    ("mesh", "expected"),
+    [
+        ({"replica": -1, "fsdp": 4, "context": 2, "tensor": 1}, {"fsdp": 4, "context": 2}),
+        ({"replica": 2, "fsdp": 2, "context": 1, "tensor": 2}, {}),
+        ({"fsdp": 8}, {"fsdp": 8}),
+    ],
+)
+def test_the_mesh_axis_that_divided_nothing_is_dropped(mesh, expected):
+    found = migrate_experiment({"version": 2, "mesh": mesh})["mesh"]
+    assert from_dict(MeshConfig, found) == MeshConfig(**expected)
