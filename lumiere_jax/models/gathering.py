@@ -7,13 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx, traverse_util
-from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array
 
 from lumiere_jax.parallel.collectives import gather_stored
 from lumiere_jax.parallel.sharding import Layout
 
-GATHERED = "gathered parameters"
 WHOLE = Layout()
 """The layout of a network on one device."""
 
@@ -49,8 +47,16 @@ def run_module(
             params = _gather(params, path, inputs[0], layout, dtype)
         return nnx.merge(graph, params)(*inputs)
 
-    policy = None if remat else jax.checkpoint_policies.save_anything_except_these_names(GATHERED)
+    policy = None if remat else _all_but_gathers
     return jax.checkpoint(call, policy=policy)(nnx.to_pure_dict(state), *inputs)
+
+
+def _all_but_gathers(primitive: Any, *_: Any, **__: Any) -> bool:
+    """Return whether the backward pass may keep a result: all but gathered parameters."""
+    # `gather_stored` is a function with a gradient of its own, the only one in modules beside the
+    # flash kernel, which keeps its arguments alone. (A policy by name would keep the gather's own
+    # result, and ask to compute its name again.)
+    return primitive.name != "custom_vjp_call"
 
 
 def _gather(params: Any, path: str, x: Array, layout: Layout, dtype: Any) -> Any:
@@ -58,7 +64,10 @@ def _gather(params: Any, path: str, x: Array, layout: Layout, dtype: Any) -> Any
     # The barrier makes a gather wait for the module's input: without it, the compiler gathers
     # frozen parameters long before they are needed, and the whole model is in memory. One element
     # is enough, and without a gradient: a frozen parameter stays one that is not differentiated.
-    anchor = jax.lax.stop_gradient(x.ravel()[:1]) if jnp.issubdtype(x.dtype, jnp.floating) else None
+    # (A slice, since `ravel` may copy the whole of a tiled array.)
+    anchor = None
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        anchor = jax.lax.stop_gradient(jax.lax.slice(x, (0,) * x.ndim, (1,) * x.ndim))
     flat = traverse_util.flatten_dict(params, sep="/")
     for name, leaf in flat.items():
         division = layout.by_path.get(f"{path}/{name}")
@@ -67,6 +76,5 @@ def _gather(params: Any, path: str, x: Array, layout: Layout, dtype: Any) -> Any
         if anchor is not None:
             leaf, _ = jax.lax.optimization_barrier((leaf, anchor))
         moved = dtype if leaf.ndim > 1 else None
-        leaf = gather_stored(leaf, division, moved, jnp.dtype(layout.gradient_dtype))
-        flat[name] = checkpoint_name(leaf, GATHERED)
+        flat[name] = gather_stored(leaf, division, moved, jnp.dtype(layout.gradient_dtype))
     return traverse_util.unflatten_dict(flat, sep="/")
