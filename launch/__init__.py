@@ -1,0 +1,1 @@
+"""Programs that start others: the demo, the applications, and runs on many hosts (`run`)."""
