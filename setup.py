@@ -29,6 +29,7 @@ setup(
         "array_record>=0.8.3",
         "safetensors>=0.7",
         "msgpack>=1.1",
+        "pyyaml>=6",
         "etils[epath]>=1.13",
         "jaxtyping>=0.3",
         "numpy>=2.0",
