@@ -235,12 +235,15 @@ def observe(
     return jnp.where(mask, shown, clean), observed, mask.astype(clean.dtype)
 
 
-def make_objective(experiment: Experiment, *, remat: bool | None = None) -> Objective:
+def make_objective(
+    experiment: Experiment, *, remat: bool | None = None, null: Tokens | Text | None = None
+) -> Objective:
     """Return the networks of an experiment and their loss; nothing is allocated.
 
     Args:
       experiment: settings of the run.
       remat: True to recompute activations in the backward pass; the experiment's choice when None.
+      null: text of the unconditional model; read by `null_text` when None.
     """
     train = experiment.train
     options = {"dtype": train.dtype, "remat": train.remat if remat is None else remat}
@@ -248,5 +251,5 @@ def make_objective(experiment: Experiment, *, remat: bool | None = None) -> Obje
         experiment=experiment,
         unet=network(experiment.model, **options),
         text=network(experiment.text, **options) if experiment.text else None,
-        null=null_text(experiment),
+        null=null_text(experiment) if null is None else null,
     )

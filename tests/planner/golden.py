@@ -1,7 +1,7 @@
 """Golden counts: the collectives of a training step, by configuration and mesh.
 
     python -m tests.planner.golden          # rewrite those that the suite compares
-    python -m tests.planner.golden --all    # and those of whole configurations (a quarter of an hour)
+    python -m tests.planner.golden all      # and those of whole configurations, in a quarter hour
 
 A file in tests/golden/collectives has {mesh: {kind: {axes: [count, bytes]}}}: executions of one
 device in a step, and the bytes of `lumiere_jax.parallel.count.Collective`. A difference is either
@@ -26,8 +26,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 FOLDER = ROOT / "tests/golden/collectives"
 DEVICES = 8
 MESHES = ("fsdp=8", "replica=2,fsdp=4", "fsdp=4,context=2")
-# Whole networks take a quarter of a minute each to trace. With one block at the finest level and one
-# at the coarsest, each kind of block still occurs.
+# Whole networks take a quarter of a minute each to trace. With one block at the finest level and
+# one at the coarsest, each kind of block and of layer still occurs.
 LEVELS = ("channels", "attention")
 SHALLOW = ("lumiere:base", "deepfloyd_if:m_base")
 WHOLE = (
@@ -41,14 +41,15 @@ def experiment_of(name: str, *, shallow: bool) -> Experiment:
 
     Args:
       name: file and stage, such as "lumiere:base".
-      shallow: True for two levels of one block.
+      shallow: True for two levels of one block, with one layer of temporal attention.
     """
     file, _, stage = name.partition(":")
     found = to_experiment(load_config(f"{ROOT / 'configs' / file}.py:{stage}"))
     model = found.model
     if shallow:
         ends = {name: getattr(model, name)[:: len(model.channels) - 1] for name in LEVELS}
-        model = dataclasses.replace(model, **(ends | {"blocks": (1, 1)}))
+        ends["temporal"] = dataclasses.replace(model.temporal, attention_layers=1)
+        model = dataclasses.replace(model, blocks=(1, 1), **ends)
     data = dataclasses.replace(found.data, batch_size=DEVICES)
     return dataclasses.replace(found, model=model, data=data)
 
@@ -59,7 +60,7 @@ def count(name: str, mesh: str, *, shallow: bool) -> dict[str, Any]:
     Args:
       name: file and stage, such as "lumiere:base".
       mesh: sizes of the mesh's axes, such as "fsdp=4,context=2".
-      shallow: True for two levels of one block.
+      shallow: True for two levels of one block, with one layer of temporal attention.
 
     Returns:
       {kind: {axes: [count, bytes]}}.
@@ -78,7 +79,7 @@ def path_of(name: str, *, shallow: bool) -> pathlib.Path:
 
     Args:
       name: file and stage, such as "lumiere:base".
-      shallow: True for two levels of one block.
+      shallow: True for two levels of one block, with one layer of temporal attention.
     """
     return FOLDER / f"{name.replace(':', '_')}{'_shallow' if shallow else ''}.json"
 
@@ -88,7 +89,7 @@ def read(name: str, *, shallow: bool) -> dict[str, Any]:
 
     Args:
       name: file and stage, such as "lumiere:base".
-      shallow: True for two levels of one block.
+      shallow: True for two levels of one block, with one layer of temporal attention.
     """
     return json.loads(path_of(name, shallow=shallow).read_text())
 
@@ -98,7 +99,7 @@ def write(name: str, *, shallow: bool) -> None:
 
     Args:
       name: file and stage, such as "lumiere:base".
-      shallow: True for two levels of one block.
+      shallow: True for two levels of one block, with one layer of temporal attention.
     """
     lines = []
     for mesh in MESHES:
@@ -114,6 +115,6 @@ def write(name: str, *, shallow: bool) -> None:
 if __name__ == "__main__":
     for name in SHALLOW:
         write(name, shallow=True)
-    if "--all" in sys.argv:
+    if "all" in sys.argv:
         for name in WHOLE:
             write(name, shallow=False)

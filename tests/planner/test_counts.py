@@ -88,7 +88,7 @@ def test_rematerialisation_needs_less():
     stored, recomputed = (
         temporaries(jax.grad(lambda x, f=f: loss(x, f)), X) for f in (layer, jax.checkpoint(layer))
     )
-    assert 20 * MATRIX < stored
+    assert stored > 20 * MATRIX
     assert recomputed < 0.7 * stored
 
 

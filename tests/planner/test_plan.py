@@ -11,6 +11,7 @@ from lumiere_jax.planner import (
     Asked,
     Cache,
     Case,
+    Plan,
     local_target,
     make_plan,
     read_topology,
@@ -20,18 +21,25 @@ from lumiere_jax.planner import (
 )
 from lumiere_jax.planner.advice import contexts, helpful_changes, training_command
 from lumiere_jax.planner.compiling import GIB, Compiled, needed_bytes
-from tests.tiny import tiny_experiment
+from tests.tiny import tiny_experiment, unet
 
 MESH = MeshConfig(replica=1, fsdp=4, context=2)
 
 
 def tiny_case(target=None, **train):
-    experiment = dataclasses.replace(tiny_experiment("base", **train), mesh=MESH)
+    """Return the case of one level without text: little to compile."""
+    options = {"text_dim": None, "text_mask": False, "temporal": None}
+    model = unet(channels=(8,), blocks=(1,), attention=(False,), **options)
+    experiment = dataclasses.replace(
+        tiny_experiment("image", **train), model=model, text=None, mesh=MESH
+    )
     return Case(experiment=experiment, target=target or local_target(8))
 
 
 def asked(case, **overrides):
-    return Asked(config="tests/tiny.py:base", overrides=overrides, experiment=case.experiment)
+    return Asked(
+        config="tests/tiny_config.py:image", overrides=overrides, experiment=case.experiment
+    )
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +72,7 @@ def test_the_report_names_memory_collectives_flops_and_flags(compiled):
         assert word in text
     assert "fits: yes, with " in text
     assert text.splitlines()[-1] == (
-        "train so: python -m lumiere_jax.train --config=tests/tiny.py:base --workdir=… "
+        "train so: python -m lumiere_jax.train --config=tests/tiny_config.py:image --workdir=… "
         "--config.train.steps=9 --config.mesh.replica=1 --config.mesh.fsdp=4 "
         "--config.mesh.context=2 --config.data.batch_size=8 --config.train.remat=False"
     )
@@ -100,10 +108,11 @@ def test_a_cache_that_cannot_be_written_stores_nothing(tmp_path):
 
 def test_a_plan_that_does_not_fit_says_by_how_much_and_what_helps(compiled):
     plan, cache = compiled
-    target = local_target(8, memory_gib=plan.memory / 2)
+    limit = (plan.stored + plan.memory) / 2
+    target = local_target(8, memory_gib=limit)
     refused = make_plan(dataclasses.replace(plan.case, target=target), cache)
     assert refused.fits is False
-    assert refused.missing == pytest.approx(plan.memory / 2)
+    assert refused.missing == pytest.approx(plan.memory - limit)
     line = refusal(refused)
     assert line.startswith("the plan does not fit: it needs 0.0")
     assert "--config.train.remat=True" in line
@@ -120,8 +129,10 @@ def test_arguments_that_are_too_large_are_not_compiled(compiled, monkeypatch):
     assert "it needs at least 0.0" in refusal(refused)
 
 
-def test_counting_alone_knows_no_memory_and_no_model_flops_of_recomputation(tmp_path):
-    plan = make_plan(tiny_case(remat=True), Cache(tmp_path), compile=False)
+def test_counting_alone_knows_no_memory_and_no_model_flops_of_recomputation(compiled, monkeypatch):
+    counts = compiled[0].counts
+    monkeypatch.setattr(Case, "count", lambda case, cache: counts)
+    plan = make_plan(tiny_case(remat=True), compiled[1], compile=False)
     result = to_json(plan, asked(plan.case))
     assert (result["memory_gib"], result["fits"], result["flops"]) == (None, None, None)
     assert result["flops_with_recomputation"] > 0
@@ -150,10 +161,9 @@ def test_the_memory_that_the_compiler_misses_is_read(message, needed):
     assert found == (None if needed is None else needed * GIB)
 
 
-def test_a_program_that_the_compiler_refused_does_not_fit(tmp_path):
-    plan = make_plan(tiny_case(read_topology("v5e:2x4")), Cache(tmp_path), compile=False)
-    compiled = Compiled(18 * GIB, 0, False, {}, 1.0)
-    plan = dataclasses.replace(plan, compiled=compiled)
+def test_a_program_that_the_compiler_refused_does_not_fit(compiled):
+    case, counts = tiny_case(read_topology("v5e:2x4")), compiled[0].counts
+    plan = Plan(case=case, counts=counts, compiled=Compiled(18 * GIB, 0, False, {}, 1.0))
     assert plan.fits is False
     assert "it needs at least 2.25 GiB more than the 15.75 GiB of a device" in refusal(plan)
     assert "or let --search choose" in refusal(plan)
@@ -172,7 +182,7 @@ def test_what_helps_depends_on_the_case():
     ]
     one = case.replaced(mesh=MeshConfig(replica=1, fsdp=8), remat=True)
     assert helpful_changes(one) == ["--mesh=replica=1,fsdp=4,context=2 --batch_size=4"]
-    assert contexts(one) == [1, 2, 4]
+    assert contexts(one) == [1, 2, 4, 8]
 
 
 def test_the_command_has_every_setting_that_the_plan_changed():

@@ -8,6 +8,7 @@ import pytest
 
 from lumiere_jax.input_pipeline import DataConfig, MaskMixture
 from lumiere_jax.parallel.mesh import MeshConfig, make_mesh
+from lumiere_jax.planner import programs
 from lumiere_jax.planner.programs import (
     for_target,
     null_of,
@@ -26,6 +27,12 @@ from lumiere_jax.training.runs import _settings
 from tests.tiny import tiny_experiment, unet
 
 EIGHT = local_target(8)
+
+
+@pytest.fixture
+def untraced(monkeypatch):
+    """Leave the step untraced, which takes seconds: the test reads the arguments."""
+    monkeypatch.setattr(programs, "trace_step", lambda *arguments: None)
 
 
 def with_masks(experiment):
@@ -63,7 +70,7 @@ def test_the_planned_null_has_the_shape_of_the_null_text():
     assert null_of(without) is None
 
 
-def test_embeddings_and_a_tokenizer_that_are_nowhere_are_not_looked_for():
+def test_embeddings_and_a_tokenizer_that_are_nowhere_are_not_looked_for(untraced):
     experiment = with_embeddings(tiny_experiment("base"))
     mesh = EIGHT.abstract_mesh(MeshConfig(fsdp=-1, replica=1))
     program = training_program(experiment, mesh)
@@ -73,7 +80,7 @@ def test_embeddings_and_a_tokenizer_that_are_nowhere_are_not_looked_for():
     training_program(dataclasses.replace(tokens, data=data), mesh)
 
 
-def test_the_stored_bytes_are_those_of_the_state_on_a_device():
+def test_the_stored_bytes_are_those_of_the_state_on_a_device(untraced):
     experiment = tiny_experiment("image")
     config = MeshConfig(fsdp=-1, replica=1)
     program = training_program(experiment, EIGHT.abstract_mesh(config))
@@ -92,7 +99,7 @@ def test_a_stage_is_sampled_with_the_settings_of_its_finished_run(stage):
     assert stage_config(experiment) == _settings(experiment)
 
 
-def test_sampling_is_traced_with_and_without_a_low_resolution_clip():
+def test_sampling_is_traced_with_and_without_a_low_resolution_clip(unchecked):
     mesh = EIGHT.abstract_mesh(MeshConfig(fsdp=-1, replica=1))
     program = sampling_program(tiny_experiment("base"), mesh, 8)
     assert program.stored["inputs"] == 8 * 32 * 4 + 8
