@@ -28,8 +28,8 @@ class Compiled(NamedTuple):
         does not fit.
       program: bytes of the program itself.
       fitted: False if the compiler refused it for its memory.
-      collectives: number of instructions of each kind; XLA merges and splits some. Empty if the
-        compiler refused it.
+      collectives: number of instructions of each kind, of which XLA merges some; the body of a
+        loop counts once. Empty if the compiler refused it.
       seconds: duration of the compilation.
     """
 
@@ -69,8 +69,26 @@ def compile_program(traced: Any, stored: int, *, tpu: bool) -> Compiled:
         + memory.temp_size_in_bytes
         + memory.generated_code_size_in_bytes
     )
-    counts = compiled_collectives(compiled.as_text())
+    counts = compiled_collectives(each_once(compiled.as_text()))
     return Compiled(total, memory.generated_code_size_in_bytes, True, counts, seconds)
+
+
+def each_once(text: str) -> str:
+    """Return the text of a compiled program in which an asynchronous collective stands once.
+
+    A TPU's program has it in the fusion that starts it, in those that go on with it beside other
+    work, and in the one that waits for it; the first has a call of AsyncCollectiveStart.
+
+    Args:
+      text: HLO of the program.
+    """
+    computations = []
+    for computation in text.split("\n\n"):
+        if "AsyncCollectiveStart" not in computation:
+            lines = computation.splitlines()
+            computation = "\n".join(line for line in lines if "chain_id=" not in line)
+        computations.append(computation)
+    return "\n\n".join(computations)
 
 
 def needed_bytes(message: str, stored: int) -> int | None:

@@ -84,7 +84,7 @@ def test_a_text_encoder_in_parts_computes_what_it_computes_whole():
     np.testing.assert_allclose(run(params, (tokens, mask), {}), expected, atol=2e-5)
 
 
-@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("remat", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_each_pass_gathers_every_matrix_once_and_keeps_none(remat):
     """Count in the jaxpr: forward, again in the backward pass, and the sums of its gradient."""
     config = unet()

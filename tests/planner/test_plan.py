@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from lumiere_jax.parallel.count import KINDS
+from lumiere_jax.parallel.count import KINDS, compiled_collectives
 from lumiere_jax.parallel.mesh import MeshConfig
 from lumiere_jax.planner import (
     Asked,
@@ -20,7 +20,7 @@ from lumiere_jax.planner import (
     to_json,
 )
 from lumiere_jax.planner.advice import contexts, helpful_changes, training_command
-from lumiere_jax.planner.compiling import GIB, Compiled, needed_bytes
+from lumiere_jax.planner.compiling import GIB, Compiled, each_once, needed_bytes
 from tests.tiny import tiny_experiment, unet
 
 MESH = MeshConfig(replica=1, fsdp=4, context=2)
@@ -159,6 +159,17 @@ def test_more_devices_than_the_machine_has_are_refused(tmp_path):
 def test_the_memory_that_the_compiler_misses_is_read(message, needed):
     found = needed_bytes(message, GIB // 4)
     assert found == (None if needed is None else needed * GIB)
+
+
+def test_an_asynchronous_collective_of_a_tpu_counts_once():
+    gather = '  %g = f32[8] all-gather(%p), channel_id=1, frontend_attributes={chain_id="2"}'
+    parts = (
+        f'%start {{\n{gather}\n  custom-call(%g), custom_call_target="AsyncCollectiveStart"\n}}',
+        f"%beside {{\n{gather}\n  %m = f32[8] multiply(%p, %p)\n}}",
+        f'%done {{\n{gather}\n  custom-call(%g), custom_call_target="AsyncCollectiveDone"\n}}',
+        "ENTRY %main {\n  %h = f32[8] all-gather(%p), channel_id=1\n}",
+    )
+    assert compiled_collectives(each_once("\n\n".join(parts)))["all_gather"] == 2
 
 
 def test_a_program_that_the_compiler_refused_does_not_fit(compiled):

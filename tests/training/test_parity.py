@@ -176,7 +176,7 @@ def case(stage, mesh, accumulate=1, remat=False, *, slow=True):
 @pytest.mark.parametrize(
     ("stage", "mesh", "accumulate", "remat"),
     [
-        case("image", FSDP, 2, True, slow=False),
+        case("image", FSDP, 2, True),
         case("image", HEIGHT_4),
         case("base", DATA, 1, True),
         case("base", FSDP),

@@ -55,11 +55,12 @@ def alone():
 @pytest.mark.parametrize(
     "mesh",
     [
-        pytest.param(MeshConfig(), id="data", marks=pytest.mark.slow),
-        pytest.param(MeshConfig(fsdp=8), id="fsdp", marks=pytest.mark.slow),
+        pytest.param(MeshConfig(), id="data"),
+        pytest.param(MeshConfig(fsdp=8), id="fsdp"),
         pytest.param(MeshConfig(replica=2, fsdp=2, context=2), id="mixed"),
     ],
 )
+@pytest.mark.slow  # test_parity.py compares gradients, test_divided_optimizers.py updates
 def test_many_devices_compute_what_one_computes(alone, mesh):
     run, state, batch = prepare(tiny_experiment("base"), mesh)
     new, metrics = run()(state, batch)
